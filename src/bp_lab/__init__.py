@@ -1,0 +1,1 @@
+"""The shell around the hand-written gradients: data, training runs, reports, pictures."""
