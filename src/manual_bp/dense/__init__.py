@@ -1,0 +1,1 @@
+"""Dense ops: affine maps and what is done over one axis of features."""

@@ -1,0 +1,69 @@
+"""Softmax over one axis.
+
+Shapes   u, y, dy, du: (*batch, n), n being the size of `axis`
+Forward  yⱼ = e^(uⱼ − max u) / Σₖ e^(uₖ − max u)
+Derive   ∂yⱼ/∂uᵢ = yⱼ (1 − yⱼ) where i = j, −yⱼ yᵢ elsewhere, that is yⱼ (1[i=j] − yᵢ). The max is
+         a shift, and y does not change under a shift of u, so it needs no derivative. Then
+           duᵢ = Σⱼ dyⱼ yⱼ (1[i=j] − yᵢ) = yᵢ dyᵢ − yᵢ Σⱼ dyⱼ yⱼ
+  (1) du = y ⊙ (dy − ⟨y, dy⟩)                                  ⟨·,·⟩ = sum over n
+         which is O(n) and never forms the n×n Jacobian; `jacobian` exists for study.
+Saved    y.      Kinks   none.
+Extremes The shift by max u keeps e^u finite for u = ±1e4. Half precision is computed in float32
+         and rounded once.
+Source   Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs"
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+
+
+@op.residual
+class Residual:
+    """The output and the axis."""
+
+    y: Float[Array, "*shape"]
+    axis: int = op.static()
+
+
+def normalise(u: Float[Array, "*shape"], axis: int) -> Float[Array, "*shape"]:
+    """Return softmax(u) in the dtype of `u`, without checks: the value that losses share."""
+    numerator = jnp.exp(u - u.max(axis, keepdims=True, initial=-jnp.inf))
+    return numerator / numerator.sum(axis, keepdims=True)
+
+
+def forward(
+    u: Float[Array, "*shape"], *, axis: int = -1
+) -> tuple[Float[Array, "*shape"], Residual]:
+    """Return the softmax of `u` over `axis`, of its shape and dtype, and the residual.
+
+    Raises:
+      TypeError: `u` is not floating.
+      ValueError: `u` has rank 0, or no such axis.
+    """
+    (u,) = op.floating("softmax", u=u)
+    op.expect_axis("softmax", u, axis)
+    y = normalise(op.wide(u), axis).astype(u.dtype)
+    return y, Residual(y, axis)
+
+
+def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"]]:
+    """Return (du,)."""
+    dy = op.expect_cotangent("softmax", dy, residual.y.shape, residual.y.dtype)
+    y, dy_wide = op.wide(residual.y), op.wide(dy)
+    du = y * (dy_wide - (y * dy_wide).sum(residual.axis, keepdims=True))  # (1)
+    return (du.astype(dy.dtype),)
+
+
+def jacobian(y: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:
+    """Return J with J[..., j, i] = ∂yⱼ/∂uᵢ = yⱼ (1[i=j] − yᵢ), for study; `backward` is O(n).
+
+    Args:
+      y: outputs of `forward` over the last axis, (*batch, n).
+    """
+    (y,) = op.floating("softmax.jacobian", y=y)
+    op.expect_rank("softmax.jacobian", "y", y, 1, None)
+    yj, yi = jnp.expand_dims(y, -1), jnp.expand_dims(y, -2)
+    same = jnp.broadcast_to(jnp.eye(y.shape[-1], dtype=y.dtype), (*y.shape, y.shape[-1]))
+    return yj * (same - yi)

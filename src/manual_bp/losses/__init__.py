@@ -1,0 +1,1 @@
+"""Losses: one number a sample over the last axis, reduced over the batch."""

@@ -1,0 +1,55 @@
+"""From per-sample losses to the loss, and back.
+
+Shapes   ℓ: (*batch,)   L: () for mean and sum, (*batch,) for none      N = number of samples
+Forward  mean: L = 1/N Σ ℓᵢ      sum: L = Σ ℓᵢ      none: L = ℓ
+Derive   ∂L/∂ℓᵢ is 1/N, 1 or the identity:
+  (1) mean: dℓᵢ = dL / N         sum: dℓᵢ = dL         none: dℓ = dL
+"""
+
+import math
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+
+Reduction = Literal["mean", "sum", "none"]
+CHOICES = ("mean", "sum", "none")
+
+
+def check(name: str, batch: tuple[int, ...], reduction: str) -> None:
+    """Raise a ValueError for an unknown reduction, or for a mean over no samples."""
+    op.expect_choice(name, "reduction", reduction, CHOICES)
+    if reduction == "mean" and math.prod(batch) == 0:
+        expected = "at least one sample for reduction='mean'"
+        raise ValueError(op.complaint(name, "batch", expected, f"batch shape {batch}"))
+
+
+def reduce(
+    losses: Float[Array, "*batch"], reduction: Reduction, dtype: Any
+) -> Float[Array, "*reduced"]:
+    """Return the loss in `dtype` from the losses of the samples."""
+    if reduction == "none":
+        return losses.astype(dtype)
+    total = losses.sum()
+    return (total / losses.size if reduction == "mean" else total).astype(dtype)
+
+
+def per_sample(
+    name: str, dy: jax.Array, reduction: Reduction, batch: tuple[int, ...], dtype: Any
+) -> Float[Array, "*batch 1"]:
+    """Return dℓ with a last axis of size 1, in the dtype in which sums over `dtype` accumulate."""
+    dy = op.expect_cotangent(name, dy, batch if reduction == "none" else (), dtype)
+    scale = math.prod(batch) if reduction == "mean" else 1
+    return jnp.broadcast_to(op.wide(dy) / scale, batch)[..., None]  # (1)
+
+
+def expect_pair(
+    name: str, first: str, second: str, a: jax.Array, b: jax.Array, reduction: str
+) -> None:
+    """Raise a ValueError unless both arrays have one shape (*batch, n) and can be reduced."""
+    op.expect_rank(name, first, a, 1, None)
+    op.expect_shape(name, second, b, a.shape, f"of {first}")
+    check(name, a.shape[:-1], reduction)

@@ -1,0 +1,115 @@
+"""Cross-entropy of a softmax, on logits.
+
+Shapes   logits u: (*batch, v)   labels k: (*batch,) integers, or t: (*batch, v)   ℓ: (*batch,)
+Forward  ℓ = −Σ tⱼ ln pⱼ,   p = softmax(u);   an integer label k is t = one-hot(k): ℓ = −ln p_k
+Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −t, so
+           ∂ℓ/∂u = −t + p Σ t,   ∂ℓ/∂t = −ln p
+         and where t sums to 1, as a one-hot or soft label does, ∂ℓ/∂u = p − t.
+  (1) du = dℓ (p Σt − t)
+  (2) dt = −dℓ ln p;   None for integer labels
+         An integer label k: pⱼ for j ≠ k, and p_k − 1 = −Σ_{j≠k} pⱼ at k. At k the subtraction
+         would cancel where p_k is near 1, so
+  (3) du_k = dℓ expm1(ln p_k)
+Saved    ln p, labels.      Kinks   none.
+Extremes ℓ and du are finite and correct for u = ±1e4. Half precision is computed in float32 and
+         rounded once; ln p is kept in float32 then.
+Labels   An integer label outside 0 … v−1 is an error; under `jit`, where values cannot be read, it
+         makes that sample's loss and gradient NaN.
+Source   Bridle 1990
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from manual_bp import op
+from manual_bp.dense.log_softmax import log_normalise
+from manual_bp.losses import reduction as reductions
+from manual_bp.losses.reduction import Reduction
+
+NAME = "softmax_cross_entropy"
+
+
+@op.residual
+class Residual:
+    """The log-probabilities and the labels; `dtype` is that of the logits."""
+
+    log_p: Float[Array, "*batch v"]
+    labels: Int[Array, "*batch"] | Float[Array, "*batch v"]
+    dtype: Any = op.static()
+    reduction: Reduction = op.static()
+
+
+def _check_labels(labels: jax.Array, logits: jax.Array) -> None:
+    op.expect_shape(NAME, "labels", labels, logits.shape[:-1], "for integer labels")
+    if labels.size and not isinstance(labels, jax.core.Tracer):
+        values, classes = np.asarray(labels), logits.shape[-1]
+        for extreme in (values.min(), values.max()):
+            if not 0 <= extreme < classes:
+                raise ValueError(op.complaint(NAME, "labels", f"0 … {classes - 1}", extreme))
+
+
+def _at_label(labels: Int[Array, "*batch"], classes: int) -> jax.Array:
+    """Return where the class is the label, (*batch, v)."""
+    return labels[..., None] == jnp.arange(classes, dtype=labels.dtype).reshape(
+        *(1,) * labels.ndim, -1
+    )
+
+
+def forward(
+    logits: Float[Array, "*batch v"],
+    labels: Int[Array, "*batch"] | Float[Array, "*batch v"],
+    *,
+    reduction: Reduction = "mean",
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return −Σ t ln softmax(logits) per sample, reduced over the batch, and the residual.
+
+    Args:
+      logits: (*batch, v).
+      labels: class numbers, (*batch,) integers; or one-hot or soft labels, (*batch, v), of the
+        dtype of `logits`. Soft labels need not sum to 1.
+      reduction: "mean", "sum" or "none" over the batch.
+
+    Raises:
+      TypeError: `logits` is not floating, or soft labels have another dtype.
+      ValueError: shapes do not fit, a label is out of range, or `reduction` is unknown or a mean
+        over no samples.
+    """
+    (logits,) = op.floating(NAME, logits=logits)
+    op.expect_rank(NAME, "logits", logits, 1, None)
+    labels = jnp.asarray(labels)
+    log_p = log_normalise(op.wide(logits), -1)
+    if jnp.issubdtype(labels.dtype, jnp.integer):
+        _check_labels(labels, logits)
+        reductions.check(NAME, labels.shape, reduction)
+        known = (labels >= 0) & (labels < logits.shape[-1])
+        picked = jnp.where(_at_label(labels, logits.shape[-1]), log_p, 0).sum(-1)
+        losses = jnp.where(known, -picked, jnp.nan)
+    else:
+        _, labels = op.floating(NAME, logits=logits, labels=labels)
+        reductions.expect_pair(NAME, "logits", "labels", logits, labels, reduction)
+        t = op.wide(labels)
+        losses = -jnp.where(t == 0, 0, t * log_p).sum(-1)
+    loss = reductions.reduce(losses, reduction, logits.dtype)
+    return loss, Residual(log_p, labels, logits.dtype, reduction)
+
+
+def backward(
+    residual: Residual, dy: Float[Array, "*reduced"]
+) -> tuple[Float[Array, "*batch v"], Float[Array, "*batch v"] | None]:
+    """Return (dlogits, dlabels); dlabels is None for integer labels."""
+    log_p, labels, dtype = residual.log_p, residual.labels, residual.dtype
+    dl = reductions.per_sample(NAME, dy, residual.reduction, log_p.shape[:-1], dtype)
+    if jnp.issubdtype(labels.dtype, jnp.integer):
+        classes = log_p.shape[-1]
+        at_label = _at_label(labels, classes)
+        known = ((labels >= 0) & (labels < classes))[..., None]
+        slope = jnp.where(at_label, jnp.expm1(log_p), jnp.exp(log_p))  # (3), (1)
+        return jnp.where(known, dl * slope, jnp.nan).astype(dtype), None
+    t = op.wide(labels)
+    dlogits = dl * (jnp.exp(log_p) * t.sum(-1, keepdims=True) - t)  # (1)
+    dlabels = -dl * log_p  # (2)
+    return dlogits.astype(dtype), dlabels.astype(dtype)

@@ -1,0 +1,1 @@
+"""Models: sequences of ops. No calculus of their own."""

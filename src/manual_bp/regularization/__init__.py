@@ -1,0 +1,1 @@
+"""Regularisation: what is added to the loss, or taken from the signal, against overfitting."""

@@ -1,0 +1,118 @@
+"""Pure training steps: gradients by hand, then an optax update.
+
+Update   The simplest optimiser is gradient descent, W ← W − η ∇_W L; any other is an
+         `optax.GradientTransformation`. Nothing here differentiates: the gradients come from the
+         function that is handed in.
+Batches  A batch size of 1 is single-sample descent, of the number of samples full-batch descent,
+         and between them mini-batch descent. An epoch visits every sample once, in the order of a
+         permutation; when the batch size does not divide the number of samples, the last batch is
+         the smaller rest.
+Speed    An epoch is one dispatch: `lax.scan` over the batches, buffers of the state donated.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int, Key
+
+from manual_bp import op
+from manual_bp.adapters import as_differentiable
+
+LossAndGradients = Callable[..., tuple[Float[Array, ""], Any]]
+
+
+class State(NamedTuple):
+    """What training carries from step to step."""
+
+    params: Any
+    optimizer: Any
+    step: Int[Array, ""]
+
+
+def init(params: Any, optimizer: optax.GradientTransformation) -> State:
+    """Return the state before the first step, in buffers of its own, so that it can be donated."""
+    copy, optimizer_state = jax.tree.map(jnp.array, (params, optimizer.init(params)))
+    return State(copy, optimizer_state, jnp.zeros((), jnp.int32))
+
+
+def make_step(
+    loss_and_gradients: LossAndGradients, optimizer: optax.GradientTransformation
+) -> Callable[[State, tuple[Any, ...]], tuple[State, Float[Array, ""]]]:
+    """Return the step `(state, batch) -> (state, loss)`; pure, to be jitted by the caller.
+
+    Args:
+      loss_and_gradients: `(params, *batch) -> (loss, gradients)`.
+      optimizer: any of optax. Those that search along a line (L-BFGS) are given the loss, which
+        answers `jax.value_and_grad` with the same hand-written gradients.
+    """
+    update = optax.with_extra_args_support(optimizer).update
+    differentiable_loss = as_differentiable(loss_and_gradients)
+
+    def step(state: State, batch: tuple[Any, ...]) -> tuple[State, Float[Array, ""]]:
+        loss, gradients = loss_and_gradients(state.params, *batch)
+        # optax mixes integer counts with floats, which strict promotion forbids.
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            updates, optimizer_state = update(
+                gradients,
+                state.optimizer,
+                state.params,
+                value=loss,
+                grad=gradients,
+                value_fn=lambda params: differentiable_loss(params, *batch),
+            )
+            params = optax.apply_updates(state.params, updates)
+        return State(params, optimizer_state, state.step + 1), loss
+
+    return step
+
+
+def jit_step(
+    loss_and_gradients: LossAndGradients, optimizer: optax.GradientTransformation
+) -> Callable[[State, tuple[Any, ...]], tuple[State, Float[Array, ""]]]:
+    """Return `make_step`'s step compiled; it donates its state, which cannot be used again."""
+    return jax.jit(make_step(loss_and_gradients, optimizer), donate_argnums=0)
+
+
+def make_epoch(
+    loss_and_gradients: LossAndGradients,
+    optimizer: optax.GradientTransformation,
+    *,
+    batch_size: int,
+) -> Callable[[State, tuple[Any, ...], Key[Array, ""]], tuple[State, Float[Array, " batches"]]]:
+    """Return the jitted epoch `(state, data, key) -> (state, losses)`; the state is donated.
+
+    Args:
+      loss_and_gradients: `(params, *batch) -> (loss, gradients)`.
+      optimizer: any of optax.
+      batch_size: samples in a batch, at least 1; more than there are means all.
+
+    Returns:
+      The epoch. `data` is a tuple of arrays with the samples on the first axis, visited in an
+      order drawn from `key`; `losses` holds the loss of every batch before its update.
+    """
+    if batch_size < 1:
+        raise ValueError(op.complaint("make_epoch", "batch_size", "at least 1", batch_size))
+    step = make_step(loss_and_gradients, optimizer)
+
+    def epoch(
+        state: State, data: tuple[Any, ...], key: Key[Array, ""]
+    ) -> tuple[State, Float[Array, " batches"]]:
+        samples = data[0].shape[0]
+        size = min(batch_size, samples)
+        batches, rest = divmod(samples, size)
+        order = jax.random.permutation(key, samples)
+        whole, left = order[: batches * size].reshape(batches, size), order[batches * size :]
+
+        def visit(state: State, chosen: Int[Array, " size"]) -> tuple[State, Float[Array, ""]]:
+            return step(state, tuple(array[chosen] for array in data))
+
+        state, losses = jax.lax.scan(visit, state, whole)
+        if rest:
+            state, loss = visit(state, left)
+            losses = jnp.concatenate([losses, loss[None]])
+        return state, losses
+
+    return jax.jit(epoch, donate_argnums=0)
