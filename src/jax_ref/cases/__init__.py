@@ -1,0 +1,18 @@
+"""The registry of cases: op, reference, inputs. The only part of `jax_ref` that knows `manual_bp`.
+
+Everything is driven from here: the tests, `manual-bp check`, the catalogue. An op of the ground
+floor that no case names fails a test.
+"""
+
+from jax_ref.cases import activations, dense, losses, models, regularization
+from jax_ref.cases.case import DTYPES, Case, run
+
+registry: tuple[Case, ...] = (
+    *activations.cases,
+    *dense.cases,
+    *losses.cases,
+    *regularization.cases,
+    *models.cases,
+)
+
+__all__ = ["DTYPES", "Case", "registry", "run"]

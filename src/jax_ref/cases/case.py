@@ -1,0 +1,117 @@
+"""What a case is, and how it is run."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jax_ref.check import check_op
+from jax_ref.verdict import GradientMismatch, Report, Verdict, merge
+from jax_ref.witnesses import TOLERANCE
+
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+Sizes = Mapping[str, Any]  # a name to a whole number, or "batch" to a tuple of them
+Options = Mapping[str, Any]
+
+
+def always(sizes: Sizes, options: Options) -> bool:
+    """Return True: every size goes with every option."""
+    del sizes, options
+    return True
+
+
+@dataclass(frozen=True)
+class Case:
+    """An op, its reference, and how inputs are drawn.
+
+    Attributes:
+      op_name: the op's public name in `manual_bp`.
+      op: the op.
+      reference: the same function written another way.
+      draw: `(rng, **sizes) -> args`, floating arrays in float64.
+      sizes: the sizes that are checked: odd, not square, of several ranks, of size 1 and 0.
+      options: the static settings that are checked, all of them with all sizes.
+      variant: tells cases of one op apart.
+      fits: whether an option goes with a size.
+      tolerance: largest relative error in float64.
+    """
+
+    op_name: str
+    op: Any
+    reference: Callable[..., Any]
+    draw: Callable[..., tuple[Any, ...]]
+    sizes: tuple[Sizes, ...]
+    options: tuple[Options, ...] = ({},)
+    variant: str = ""
+    fits: Callable[[Sizes, Options], bool] = always
+    tolerance: float = TOLERANCE
+
+    @property
+    def name(self) -> str:
+        """The op's name, with the variant in brackets."""
+        return f"{self.op_name}[{self.variant}]" if self.variant else self.op_name
+
+    def arguments(self, sizes: Sizes, dtype: str, seed: int) -> tuple[Any, ...]:
+        """Return the inputs drawn for these sizes, floating ones in the dtype."""
+        drawn = self.draw(np.random.default_rng(seed), **sizes)
+
+        def cast(leaf: np.ndarray) -> Any:
+            floating = np.issubdtype(leaf.dtype, np.floating)
+            return jnp.asarray(leaf, dtype if floating else leaf.dtype)
+
+        with jax.enable_x64(True):
+            return jax.tree.map(cast, drawn)
+
+
+def describe(case: Case, sizes: Sizes, options: Options) -> str:
+    """Return the case with its sizes and options, as a readable id."""
+    settings = ", ".join(f"{name}={value}" for name, value in {**sizes, **options}.items())
+    return f"{case.name}({settings})"
+
+
+def run_one(case: Case, sizes: Sizes, options: Options, dtype: str, seed: int = 0) -> Report:
+    """Return the report of a case at one size, with one set of options, in one dtype."""
+    return check_op(
+        case.op,
+        case.reference,
+        *case.arguments(sizes, dtype, seed),
+        name=describe(case, sizes, options),
+        seed=seed,
+        tolerance=case.tolerance,
+        raises=False,
+        **options,
+    )
+
+
+def run(case: Case, dtype: str, seed: int = 0, *, raises: bool = True) -> Report:
+    """Return the report of a case in one dtype, over all its sizes and options.
+
+    Raises:
+      GradientMismatch: a witness contradicts the op, and `raises`; the message holds the reports
+        of the sizes and options that failed.
+    """
+    reports = [
+        run_one(case, sizes, options, dtype, seed)
+        for sizes in case.sizes
+        for options in case.options
+        if case.fits(sizes, options)
+    ]
+    failed = [report for report in reports if report.verdict is Verdict.FAIL]
+    if failed and raises:
+        raise GradientMismatch("\n".join(map(str, failed)))
+    return merge(case.name, dtype, reports)
+
+
+def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return standard normal numbers rounded to two decimals, so that a failure can be read."""
+    return np.asarray(np.round(rng.standard_normal(shape), 2))
+
+
+def away_from_zero(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return normal numbers no closer to 0 than 0.05, where a kink would blind the differences."""
+    x = normal(rng, *shape)
+    return np.asarray(np.where(np.abs(x) < 0.05, 0.25, x))

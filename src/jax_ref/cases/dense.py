@@ -1,0 +1,89 @@
+"""Cases of the dense ops."""
+
+import numpy as np
+
+import manual_bp
+from jax_ref import references
+from jax_ref.cases.case import Case, Options, Sizes, normal
+
+AFFINE = (
+    {"batch": (5,), "n": 3, "m": 4},
+    {"batch": (), "n": 4, "m": 3},
+    {"batch": (2, 3), "n": 7, "m": 5},
+    {"batch": (1,), "n": 1, "m": 1},
+    {"batch": (0,), "n": 3, "m": 2},
+    {"batch": (3,), "n": 0, "m": 2},
+    {"batch": (3,), "n": 2, "m": 0},
+)
+SOFTMAX = (
+    {"batch": (4,), "n": 5},
+    {"batch": (), "n": 3},
+    {"batch": (2, 3), "n": 7},
+    {"batch": (3,), "n": 1},
+    {"batch": (0,), "n": 4},
+)
+
+
+def _row(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -> tuple:
+    return normal(rng, *batch, n), normal(rng, n, m), normal(rng, m)
+
+
+def _column(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -> tuple:
+    return normal(rng, n, *batch), normal(rng, m, n), normal(rng, m)
+
+
+def _row_without_bias(rng: np.random.Generator, **sizes: int) -> tuple:
+    return (*_row(rng, **sizes)[:2], None)  # type: ignore[arg-type]
+
+
+def _column_without_bias(rng: np.random.Generator, **sizes: int) -> tuple:
+    return (*_column(rng, **sizes)[:2], None)  # type: ignore[arg-type]
+
+
+def _scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    return (2 * normal(rng, *batch, n),)
+
+
+def _axis_has_entries(sizes: Sizes, options: Options) -> bool:
+    shape = (*sizes["batch"], sizes["n"])
+    return shape[options["axis"]] > 0
+
+
+cases = (
+    Case("linear", manual_bp.linear, references.dense.linear, _row, AFFINE),
+    Case(
+        "linear",
+        manual_bp.linear,
+        references.dense.linear,
+        _row_without_bias,
+        AFFINE,
+        variant="no bias",
+    ),
+    Case(
+        "linear_column",
+        manual_bp.linear_column,
+        references.dense.linear_column,
+        _column,
+        AFFINE,
+    ),
+    Case(
+        "linear_column",
+        manual_bp.linear_column,
+        references.dense.linear_column,
+        _column_without_bias,
+        AFFINE,
+        variant="no bias",
+    ),
+    *(
+        Case(
+            name,
+            getattr(manual_bp, name),
+            getattr(references.dense, name),
+            _scores,
+            SOFTMAX,
+            options=({"axis": -1}, {"axis": 0}),
+            fits=_axis_has_entries,
+        )
+        for name in ("softmax", "log_softmax")
+    ),
+)

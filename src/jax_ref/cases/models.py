@@ -1,0 +1,94 @@
+"""Cases of the models, as ops with all their parameters in one argument."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+
+import manual_bp
+from jax_ref import references
+from jax_ref.cases.case import Case, Sizes, away_from_zero, normal
+from manual_bp import activations, mlp
+from manual_bp.models.chain import Stage
+
+MLP_SIZES: tuple[Sizes, ...] = (
+    {"batch": (5,), "widths": (3, 7, 4, 2)},
+    {"batch": (), "widths": (4, 3)},
+    {"batch": (2, 3), "widths": (1, 5, 1)},
+)
+
+
+def _network(
+    rng: np.random.Generator, batch: tuple[int, ...], widths: tuple[int, ...]
+) -> tuple[Any, ...]:
+    params = tuple(
+        mlp.Layer(W=cast("Any", normal(rng, n, m)), b=cast("Any", normal(rng, m)))
+        for n, m in pairwise(widths)
+    )
+    return params, away_from_zero(rng, *batch, widths[0])
+
+
+def _mlp_reference(params: Any, x: Any, *, activation: Any, output_activation: Any) -> Any:
+    table = references.activations.table
+    return references.models.mlp(
+        params,
+        x,
+        activation=table[activation.name],
+        output_activation=table[output_activation.name],
+    )
+
+
+STAGES = (
+    Stage(manual_bp.linear),
+    Stage(activations.leaky_relu, (("negative_slope", 0.2),)),
+    Stage(manual_bp.log_softmax, (("axis", -1),)),
+    Stage(manual_bp.linear),
+    Stage(activations.tanh),
+)
+
+
+def _chain_parameters(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -> tuple:
+    first = (normal(rng, n, m), normal(rng, m))
+    return (first, (), (), (normal(rng, m, n), normal(rng, n)), ()), normal(rng, *batch, n)
+
+
+def _chain_reference(parameters: Any, x: Any, *, stages: tuple[Stage, ...]) -> Any:
+    functions: dict[Any, Callable[..., Any]] = {
+        manual_bp.linear: references.dense.linear,
+        manual_bp.log_softmax: references.dense.log_softmax,
+        activations.leaky_relu: references.activations.leaky_relu,
+        activations.tanh: references.activations.tanh,
+    }
+
+    def bind(stage: Stage) -> Any:
+        return lambda x, *theta: functions[stage.op](x, *theta, **dict(stage.settings))
+
+    return references.models.chain(parameters, x, stages=[bind(stage) for stage in stages])
+
+
+cases = (
+    Case(
+        "chain",
+        manual_bp.chain,
+        _chain_reference,
+        _chain_parameters,
+        sizes=({"batch": (4,), "n": 3, "m": 5}, {"batch": (), "n": 2, "m": 3}),
+        options=({"stages": STAGES},),
+    ),
+    *(
+        Case(
+            "mlp",
+            mlp,
+            _mlp_reference,
+            _network,
+            MLP_SIZES,
+            options=({"activation": f, "output_activation": g},),
+            variant=f"{f.name}, {g.name}",
+        )
+        for f, g in (
+            *((f, activations.identity) for f in activations.table.values()),
+            (activations.tanh, activations.sigmoid),
+        )
+    ),
+)

@@ -1,0 +1,1 @@
+"""Independent ways to know a derivative."""

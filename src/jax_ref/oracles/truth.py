@@ -1,0 +1,25 @@
+"""The truth against which low-precision gradients are judged: the same point, in float64."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def in_float64(tree: Any) -> Any:
+    """Return the tree with its floating leaves in float64, their values unchanged."""
+
+    # In NumPy, as an eager conversion on the device compiles anew for every shape.
+    def raise_precision(leaf: Any) -> Any:
+        floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+        return jnp.asarray(np.asarray(leaf).astype(np.float64)) if floating else leaf
+
+    return jax.tree.map(raise_precision, tree)
+
+
+def ulp(x: float, dtype: Any) -> float:
+    """Return the distance from |x| to the next larger number of the dtype."""
+    information = jnp.finfo(dtype)
+    exponent = np.floor(np.log2(max(abs(x), float(information.tiny))))
+    return float(information.eps) * 2.0 ** float(exponent)

@@ -1,0 +1,145 @@
+"""The rows of a report: what each witness says of each leaf."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from jax_ref import naming
+from jax_ref.oracles import autodiff, finite_difference, truth
+from jax_ref.verdict import Row, Verdict, compare
+
+TOLERANCE = 1e-12
+BLIND = 1e-3  # an error bar longer than this, relative to the gradient, hides too much
+Named = Mapping[str, Any]
+
+
+def noise(*values: Any) -> float:
+    """Return the size below which a gradient is rounding error of what it was made from."""
+    leaves = [np.abs(np.asarray(leaf, np.float64)) for leaf in jax.tree.leaves(values)]
+    largest = max((float(leaf.max()) for leaf in leaves if leaf.size), default=0.0)
+    return 8 * float(np.finfo(np.float64).eps) * largest
+
+
+def structure_rows(hand: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> list[Row]:
+    """Return a FAIL for every cotangent whose structure, shape or dtype is not its primal's."""
+    if not isinstance(hand, tuple) or len(hand) != len(args):
+        came = f"{len(hand)} slots" if isinstance(hand, tuple) else type(hand).__name__
+        return [structure_failure("backward", f"a tuple of {len(args)} cotangents", came)]
+    rows = []
+    for argument, primal, cotangent in zip(names, args, hand, strict=True):
+        wanted = {
+            leaf: value
+            for leaf, value in naming.of_tree(primal, argument).items()
+            if autodiff.is_differentiable(value)
+        }
+        got = naming.of_tree(cotangent, argument)
+        rows += missing_rows(got, wanted)
+        for leaf in wanted.keys() & got.keys():
+            expected, shown = (f"{a.shape} {a.dtype}" for a in (wanted[leaf], got[leaf]))
+            if expected != shown:
+                rows.append(structure_failure(leaf, expected, shown))
+    return rows
+
+
+def missing_rows(hand: Named, true: Named) -> list[Row]:
+    """Return a FAIL for every leaf that only one side has."""
+    rows = [structure_failure(leaf, "a cotangent", "None") for leaf in true.keys() - hand.keys()]
+    extra = hand.keys() - true.keys()
+    return rows + [structure_failure(leaf, "no cotangent", "one") for leaf in extra]
+
+
+def structure_failure(leaf: str, expected: str, came: str) -> Row:
+    """Return the FAIL of a leaf that is not what it must be."""
+    detail = f"{leaf}: expected {expected}, got {came}"
+    return Row("structure", leaf, np.inf, TOLERANCE, Verdict.FAIL, detail=detail)
+
+
+def difference_rows(
+    J: Callable[..., Any],
+    args: tuple[Any, ...],
+    name: Callable[..., dict[str, Any]],
+    hand: Named,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """Return a row for each leaf of `args` in `hand`: J's slopes along it against the hand's."""
+    leaves, tree = jax.tree.flatten(args)
+    order = [*name(*jax.tree.unflatten(tree, range(len(leaves)))).items()]
+    chosen = [(leaf, at) for leaf, at in order if leaf in hand]
+    # All leaves are moved as one vector, so that one compilation serves them all.
+    x, restore = ravel_pytree([leaves[at] for _, at in chosen])
+    along = [finite_difference.directions(leaves[at].shape, rng) for _, at in chosen]
+    scale = [finite_difference.scale_of(leaves[at]) for _, at in chosen]
+
+    def moved(x: jax.Array) -> Any:
+        mixed = list(leaves)
+        for (_, at), leaf in zip(chosen, restore(x), strict=True):
+            mixed[at] = leaf
+        return J(*jax.tree.unflatten(tree, mixed))
+
+    flat = [d.reshape(len(d), leaves[at].size) for d, (_, at) in zip(along, chosen, strict=True)]
+    scales = np.repeat(scale, [len(d) for d in along])
+    slopes = finite_difference.slopes(moved, x, block_diagonal(flat), scales)
+    ends = np.cumsum([len(d) for d in along])[:-1]
+    parts = [np.split(part, ends) for part in slopes]
+    return [
+        _difference_row(leaf, np.asarray(hand[leaf]), d, finite_difference.Slopes(*part))
+        for (leaf, _), d, *part in zip(chosen, along, *parts, strict=True)
+    ]
+
+
+def block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the blocks along the diagonal of a matrix of zeros; a block may have no rows."""
+    rows = [len(block) for block in blocks]
+    columns = [block.shape[1] for block in blocks]
+    matrix = np.zeros((sum(rows), sum(columns)))
+    for block, r, c in zip(blocks, np.cumsum([0, *rows]), np.cumsum([0, *columns]), strict=False):
+        matrix[r : r + block.shape[0], c : c + block.shape[1]] = block
+    return matrix
+
+
+def _difference_row(
+    leaf: str, hand: np.ndarray, along: np.ndarray, slopes: finite_difference.Slopes
+) -> Row:
+    witness = "finite difference"
+    if not len(along):
+        return Row(witness, leaf, 0.0, BLIND, Verdict.PASS, vacuous=True)
+    by_hand = np.tensordot(along, hand, hand.ndim) if hand.ndim else along * hand
+    by_hand = by_hand.reshape(len(along))
+    lengths = np.sqrt((along.reshape(len(along), -1) ** 2).sum(-1))
+    size = np.abs(slopes.middle / lengths).max()
+    vacuous = bool(size <= (slopes.bar / lengths).max())
+    scale = float(size) or 1.0
+    outside = np.maximum(slopes.low - by_hand, by_hand - slopes.high)
+    error = np.maximum(outside, 0) / lengths / scale
+    error = np.where(np.isfinite(error), error, np.inf)
+    tolerance = 10 * slopes.bar / lengths / scale
+    worst = int((error / tolerance).argmax())
+    shown, allowed = float(error[worst]), float(tolerance[worst])
+    if shown > allowed:
+        index = tuple(int(i) for i in np.argwhere(along[worst])[0])
+        single = np.count_nonzero(along[worst]) == 1
+        where = f"[{', '.join(map(str, index))}]" if single and index else ""
+        kind = "" if single else " along a signed direction"
+        truth_text = f"{slopes.middle[worst]:.9g} ± {slopes.bar[worst]:.1g}"
+        detail = f"{leaf}{where}{kind}: hand {by_hand[worst]:.9g}, difference {truth_text}"
+        return Row(witness, leaf, shown, allowed, Verdict.FAIL, detail=detail)
+    if not vacuous and float(tolerance.max()) > BLIND:
+        detail = f"{leaf}: the error bar reaches {tolerance.max():.1g} of the gradient"
+        return Row(witness, leaf, shown, allowed, Verdict.INCONCLUSIVE, detail=detail)
+    return Row(witness, leaf, 0.0 if vacuous else shown, allowed, Verdict.PASS, vacuous=vacuous)
+
+
+def precision_row(leaf: str, hand: Any, auto: Any, exact: Any, dtype: Any) -> Row:
+    """Return the row that allows twice jax.grad's own error and 2 ulp of the largest entry."""
+    exact = np.asarray(exact)
+    scale = float(np.abs(exact).max()) if exact.size else 0.0
+    auto_error = compare("precision", leaf, auto, exact, np.inf).error
+    slack = 2 * truth.ulp(scale, dtype) / scale if scale else 0.0
+    auto_error = auto_error if np.isfinite(auto_error) else 0.0
+    allowed = 2 * auto_error + slack
+    smallest = float(jnp.finfo(dtype).smallest_subnormal)
+    return compare("precision", leaf, hand, exact, max(allowed, TOLERANCE), smallest)

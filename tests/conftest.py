@@ -1,0 +1,23 @@
+"""Settings for every test: float64 is there, nothing is promoted silently, shapes are enforced."""
+
+from collections.abc import Iterator
+
+import hypothesis
+import jax
+import jaxtyping
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+hypothesis.settings.register_profile("default", deadline=None, max_examples=20, print_blob=True)
+hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture
+def without_annotations() -> Iterator[None]:
+    """Switch the enforcement of annotations off, so that an op's own complaint is heard."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
