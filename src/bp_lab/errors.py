@@ -1,0 +1,14 @@
+"""Errors that a person at the command line can mend."""
+
+from manual_bp.op import complaint
+
+
+class InputError(ValueError):
+    """Something the user gave cannot be used; the message says what, what was expected, what came.
+
+    The command line prints the message and exits with status 2.
+    """
+
+    def __init__(self, place: str, argument: str, expected: str, came: object) -> None:
+        """Build the message `place: argument: expected …, got …`."""
+        super().__init__(complaint(place, argument, expected, came))
