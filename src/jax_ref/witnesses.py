@@ -38,7 +38,7 @@ def structure_rows(hand: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> 
         }
         got = naming.of_tree(cotangent, argument)
         rows += missing_rows(got, wanted)
-        for leaf in wanted.keys() & got.keys():
+        for leaf in (leaf for leaf in wanted if leaf in got):
             expected, shown = (f"{a.shape} {a.dtype}" for a in (wanted[leaf], got[leaf]))
             if expected != shown:
                 rows.append(structure_failure(leaf, expected, shown))
@@ -47,8 +47,8 @@ def structure_rows(hand: Any, args: tuple[Any, ...], names: tuple[str, ...]) -> 
 
 def missing_rows(hand: Named, true: Named) -> list[Row]:
     """Return a FAIL for every leaf that only one side has."""
-    rows = [structure_failure(leaf, "a cotangent", "None") for leaf in true.keys() - hand.keys()]
-    extra = hand.keys() - true.keys()
+    rows = [structure_failure(leaf, "a cotangent", "None") for leaf in true if leaf not in hand]
+    extra = [leaf for leaf in hand if leaf not in true]
     return rows + [structure_failure(leaf, "no cotangent", "one") for leaf in extra]
 
 

@@ -61,12 +61,18 @@ def make_step(
                 state.params,
                 value=loss,
                 grad=gradients,
-                value_fn=lambda params: differentiable_loss(params, *batch),
+                value_fn=lambda params: differentiable_loss(_like(state.params, params), *batch),
             )
             params = optax.apply_updates(state.params, updates)
+        optimizer_state = _like(state.optimizer, optimizer_state)
         return State(params, optimizer_state, state.step + 1), loss
 
     return step
+
+
+def _like(before: Any, now: Any) -> Any:
+    """Return `now` in the dtypes of `before`; with float64 enabled, optax widens some of them."""
+    return jax.tree.map(lambda old, new: jnp.asarray(new).astype(old.dtype), before, now)
 
 
 def jit_step(

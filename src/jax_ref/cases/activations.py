@@ -18,11 +18,11 @@ OPTIONS = {
 }
 
 
-def _draw(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple[np.ndarray]:
+def _draw(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
     return (2 * normal(rng, *batch),)
 
 
-def _draw_away_from_kink(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple[np.ndarray]:
+def _draw_away_from_kink(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
     u = 2 * away_from_zero(rng, *batch)
     # A lone negative number would have relu's gradient vanish, and the case show nothing.
     return (np.abs(u) if u.size == 1 else u,)

@@ -59,7 +59,8 @@ class Case:
         """Return the inputs drawn for these sizes, floating ones in the dtype."""
         drawn = self.draw(np.random.default_rng(seed), **sizes)
 
-        def cast(leaf: np.ndarray) -> Any:
+        def cast(leaf: Any) -> jax.Array:
+            leaf = np.asarray(leaf)
             floating = np.issubdtype(leaf.dtype, np.floating)
             return jnp.asarray(leaf, dtype if floating else leaf.dtype)
 

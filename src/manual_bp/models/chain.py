@@ -43,7 +43,8 @@ def forward(
     """Return the output of the last stage and the residual.
 
     Args:
-      parameters: for each stage the positional arguments behind the signal, () for none.
+      parameters: for each stage the positional arguments behind the signal, () for none. An
+        optional one that is left out is written as None, so that `dparameters` is alike.
       x: the signal that enters the first stage.
       stages: the ops in order; none at all gives y = x.
 

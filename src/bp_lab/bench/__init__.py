@@ -1,0 +1,1 @@
+"""Benchmarks: hand-written gradients beside autodiff, measured as ratios in one run."""

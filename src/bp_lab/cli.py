@@ -1,0 +1,195 @@
+"""The command line `manual-bp`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bp_lab.errors import InputError
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a whole number, got {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a number, got {text!r}") from None
+
+
+app = typer.Typer(
+    name="manual-bp",
+    help="Backpropagation derived and written by hand: train, check, measure.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    dataset: Annotated[
+        str, typer.Argument(help="'digits', an .npz file, or a folder of IDX files.")
+    ] = "digits",
+    hidden: Annotated[
+        str, typer.Option(help="Widths of the hidden layers, '' for none.")
+    ] = "256,128",
+    activation: Annotated[
+        str, typer.Option(help="relu, sigmoid, tanh, leaky_relu, softplus, …")
+    ] = "relu",
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="softmax-xent, bce, bce-probabilities, squared-error, softmax-squared-error."
+        ),
+    ] = "softmax-xent",
+    initialiser: Annotated[
+        str, typer.Option(help="he_normal, he_uniform, xavier_normal, uniform, zeros, …")
+    ] = "he_normal",
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or lbfgs.")] = "adam",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            parser=_number, metavar="NUMBER", help="Step size.", show_default="by optimizer"
+        ),
+    ] = None,
+    weight_decay: Annotated[
+        float, typer.Option(parser=_number, metavar="NUMBER", help="λ of the penalty λ/2 Σ W².")
+    ] = 1e-4,
+    batch_size: Annotated[str, typer.Option(help="Samples in a batch: 64, 1, full, …")] = "64",
+    epochs: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Visits of the training part.")
+    ] = 40,
+    seed: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Of parameters and order of samples.")
+    ] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+    engine: Annotated[
+        str, typer.Option(help="manual: gradients by hand; autodiff: jax.grad, to compare.")
+    ] = "manual",
+    check: Annotated[
+        str, typer.Option(help="When gradients are checked: first, never or every:N epochs.")
+    ] = "first",
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder.", show_default="the next free one of runs/")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> None:
+    """Train a digit classifier whose every gradient is written by hand, checked first."""
+    from bp_lab.commands import train as command
+
+    settings = {
+        "dataset": dataset,
+        "hidden": _widths(hidden),
+        "activation": activation,
+        "loss": loss,
+        "initialiser": initialiser,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "weight_decay": weight_decay,
+        "batch_size": _batch_size(batch_size),
+        "epochs": epochs,
+        "seed": seed,
+        "dtype": dtype,
+        "engine": engine,
+        "check": check,
+    }
+    typed = {name for name in settings if _was_typed(context, name)}
+    raise typer.Exit(command.run(settings, typed, out, resume=resume))
+
+
+@app.command()
+def check(
+    op: Annotated[
+        list[str] | None, typer.Option(help="Only cases whose name contains this; repeatable.")
+    ] = None,
+    dtype: Annotated[list[str] | None, typer.Option(help="Only this dtype; repeatable.")] = None,
+    seed: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Of inputs, cotangents and directions.")
+    ] = 0,
+    json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
+) -> None:
+    """Hold every op's backward pass against jax.grad and finite differences."""
+    from bp_lab.commands import check as command
+
+    raise typer.Exit(command.run(op or [], dtype or [], seed, json))
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, one digit each.")],
+) -> None:
+    """Read digits in image files with the network of a run."""
+    from bp_lab.commands import predict as command
+
+    raise typer.Exit(command.run(run, images))
+
+
+@app.command()
+def bench(
+    pairs: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="How often each pair is timed.")
+    ] = 40,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, …")] = "float32",
+    json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
+) -> None:
+    """Time a whole training step by hand against jax.grad, side by side."""
+    from bp_lab.commands import bench as command
+
+    raise typer.Exit(command.run(pairs, dtype, json))
+
+
+@app.command()
+def experiment(
+    name: Annotated[str, typer.Argument(help="vanishing-gradients or symmetry.")],
+    out: Annotated[Path, typer.Option(help="Folder for picture and figures.")] = Path(),
+    seed: Annotated[
+        int, typer.Option(parser=_whole, metavar="N", help="Of parameters and data.")
+    ] = 0,
+) -> None:
+    """Run a small seeded experiment and draw its effect."""
+    from bp_lab.commands import experiment as command
+
+    raise typer.Exit(command.run(name, out, seed))
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(width) for width in text.split(",") if text)
+    except ValueError:
+        expected = "whole numbers between commas, as 256,128"
+        raise InputError("train", "--hidden", expected, repr(text)) from None
+
+
+def _batch_size(text: str) -> int | str:
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _was_typed(context: typer.Context, name: str) -> bool:
+    source: Any = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one line and status 2, without a traceback."""
+    try:
+        app()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    except BrokenPipeError:
+        sys.exit(0)

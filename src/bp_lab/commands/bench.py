@@ -1,0 +1,51 @@
+"""`manual-bp bench`."""
+
+from pathlib import Path
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from bp_lab.bench import mlp_step
+from bp_lab.errors import InputError
+from bp_lab.files import write_json
+from bp_lab.runs import engine
+from bp_lab.runs.config import DTYPES
+
+
+def run(pairs: int, dtype: str, json: Path | None) -> int:
+    """Measure, print a table, and write it as JSON where asked."""
+    if pairs < 3:
+        raise InputError("bench", "--pairs", "at least 3", pairs)
+    if dtype not in DTYPES:
+        raise InputError("bench", "--dtype", "one of " + ", ".join(DTYPES), dtype)
+    if json is not None and not json.parent.is_dir():
+        raise InputError("bench", "--json", "a file in an existing folder", json)
+    console = Console(highlight=False)
+    with console.status("measuring"), engine.precision(dtype):
+        rows = list(mlp_step.rows(dtype, pairs))
+    columns = ("optimizer", "beside", "time", "quartiles", "memory", "compile", "ms", "GEMM share")
+    table = Table(*columns, title=f"Training step of {mlp_step.MODEL}")
+    for row in rows:
+        low, high = row["time_ratio_quartiles"]
+        table.add_row(
+            row["optimizer"],
+            row["peer"],
+            f"{row['time_ratio']:.2f}",
+            f"{low:.2f}–{high:.2f}",
+            f"{row['memory_ratio']:.2f}",
+            f"{row['compile_ratio']:.2f}",
+            f"{1e3 * row['seconds']:.1f}",
+            f"{100 * row['limit_share']:.0f} %",
+        )
+    device = str(jax.devices()[0])
+    console.print(table)
+    console.print(
+        f"{device}, {dtype}, medians of {pairs} pairs; time, memory and compile are ratios, below "
+        f"1 where ours is better. Best matrix product: {rows[0]['gemm_flops_per_second']:.2e} "
+        "flop/s.",
+        soft_wrap=True,
+    )
+    if json is not None:
+        write_json(json, {"device": device, "pairs": pairs, "rows": rows})
+    return 0

@@ -1,0 +1,137 @@
+"""`manual-bp train`."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from bp_lab.data import Dataset
+from bp_lab.errors import InputError
+from bp_lab.runs import Config, folder, gradient_check, train
+from bp_lab.runs.interrupt import Interrupted
+from bp_lab.runs.run import Epoch, Listener
+from jax_ref import GradientMismatch, Report
+
+FAILED, INTERRUPTED = 1, 130
+
+
+class _Screen(Listener):
+    """Shows a run on the terminal."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console, self.epochs = console, epochs
+        self.bar = Progress(
+            TextColumn("epoch"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self.task = self.bar.add_task("", total=epochs, shown="")
+
+    def close(self) -> None:
+        """Leave the terminal as it was; a bar that was never shown would leave an empty line."""
+        if self.bar.live.is_started:
+            self.bar.stop()
+
+    def started(self, out: Path, config: Config, model: str, dataset: Dataset) -> None:
+        sizes = f"{len(dataset.train.y)} / {len(dataset.validation.y)} / {len(dataset.test.y)}"
+        self.console.print(f"[bold]{model}[/], engine {config.engine}, {config.dtype}, {out}")
+        self.console.print(f"{dataset.name}: {sizes} samples to train / validate / test")
+
+    def resumed(self, epoch: int) -> None:
+        self.console.print(f"Going on after epoch {epoch}.")
+        self.bar.update(self.task, completed=epoch)
+
+    def checked(self, report: Report, epoch: int) -> None:
+        worst = report.worst(gradient_check.WITNESS)
+        leaves = len({row.leaf for row in report.rows if row.witness == gradient_check.WITNESS})
+        color = "green" if report else "red"
+        when = f" before epoch {epoch + 1}" if epoch else ""
+        self.console.print(f"Gradient check{when}: [bold {color}]{report.verdict}[/]", end="")
+        if worst:
+            self.console.print(
+                f", {leaves} gradients (every dW, db and δ) against jax.grad and finite "
+                f"differences; worst {worst.error:.1e} of {worst.leaf} to jax.grad",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def trained(self, epoch: Epoch) -> None:
+        shown = (
+            f"loss {epoch.loss:.4f}  accuracy {100 * epoch.validation_accuracy:.2f} %  "
+            f"{epoch.samples / epoch.seconds:,.0f} samples/s"
+        )
+        self.bar.start()
+        self.bar.update(self.task, completed=epoch.number, shown=shown)
+
+
+def run(settings: Mapping[str, Any], typed: set[str], out: Path | None, *, resume: bool) -> int:
+    """Train with the settings, of which `typed` were given on the command line."""
+    config = _resumed_config(settings, typed, out) if resume else Config(**settings)
+    console = Console(highlight=False)
+    screen = _Screen(console, config.epochs)
+    try:
+        result = train(config, out, resume=resume, listener=screen)
+    except GradientMismatch as mismatch:
+        console.print(str(mismatch), markup=False, soft_wrap=True)
+        console.print("Nothing was trained.")
+        return FAILED
+    except Interrupted as interrupted:
+        console.print(f"Stopped; {interrupted.epochs} whole epochs are saved. To go on:")
+        command = f"  manual-bp train --resume --out {interrupted.out}"
+        console.print(command, markup=False, soft_wrap=True)
+        return INTERRUPTED
+    finally:
+        screen.close()
+    console.print(_table(result))
+    console.print(f"In {result['out']}: {folder.RESULT}, checkpoints and pictures", soft_wrap=True)
+    return 0
+
+
+def _resumed_config(settings: Mapping[str, Any], typed: set[str], out: Path | None) -> Config:
+    if out is None:
+        raise InputError("train", "--out", "the folder of the run to --resume", "none")
+    saved = folder.read_config(out)["config"]
+    try:
+        config = Config.from_dict(saved)
+    except (TypeError, KeyError) as error:
+        expected = "the settings of a run of this version"
+        raise InputError("run", str(out / folder.CONFIG), expected, error) from None
+    for name in sorted(typed - {"epochs"}):
+        before = getattr(config, name)
+        if settings[name] != before:
+            option = f"--{name.replace('_', '-')}"
+            expected = f"{before}, as when the run began"
+            raise InputError("train", option, expected, settings[name])
+    if "epochs" in typed:
+        if settings["epochs"] < config.epochs:
+            expected = f"at least {config.epochs}, as when the run began"
+            raise InputError("train", "--epochs", expected, settings["epochs"])
+        config = dataclasses.replace(config, epochs=settings["epochs"])
+    return config
+
+
+def _table(result: Mapping[str, Any]) -> Table:
+    table = Table(show_header=False)
+    checked = result["gradient_check"]
+    error = checked["worst_relative_error"]
+    worst = "" if error is None else f" (worst {error:.1e}, {checked['worst_leaf']})"
+    rows = {
+        "test accuracy": f"{100 * result['test_accuracy']:.2f} %",
+        "validation accuracy": f"{100 * result['validation_accuracy']:.2f} %",
+        "training loss": f"{result['loss_curve'][-1]:.4f}",
+        "parameters": f"{result['parameters']:,}",
+        "epochs": f"{result['epochs']} in {result['seconds']:.1f} s",
+        "a step": f"{1e3 * result['seconds_per_step']:.2f} ms",
+        "gradient check": f"{checked['verdict']}{worst}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value.replace("[", r"\["))
+    return table

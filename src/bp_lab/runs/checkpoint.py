@@ -1,0 +1,84 @@
+"""Checkpoints of a run by orbax: the state of training and its history, whole or not at all."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from bp_lab.errors import InputError
+from bp_lab.runs import folder
+
+KEPT = 2
+
+
+class Snapshot(NamedTuple):
+    """Training after a whole number of epochs."""
+
+    epoch: int
+    state: Any
+    history: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run; the last ones are kept."""
+
+    def __init__(self, run: Path) -> None:
+        import orbax.checkpoint as ocp
+
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        self._ocp = ocp
+        self._path = (run / folder.CHECKPOINTS).absolute()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=KEPT, enable_async_checkpointing=False, create=True
+        )
+        self._manager = ocp.CheckpointManager(self._path, options=options)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Write a snapshot; until it is whole, the one before it is what `latest` finds."""
+        args = self._ocp.args
+        self._manager.save(
+            snapshot.epoch,
+            args=args.Composite(
+                state=args.StandardSave(snapshot.state), history=args.JsonSave(snapshot.history)
+            ),
+        )
+
+    def latest(self, like: Any) -> Snapshot | None:
+        """Return the last whole snapshot, its state in the structure of `like`; None without one.
+
+        Raises:
+          InputError: the checkpoint is damaged, or of another network.
+        """
+        epoch = self._manager.latest_step()
+        if epoch is None:
+            return None
+        args = self._ocp.args
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
+        try:
+            found = self._manager.restore(
+                epoch,
+                args=args.Composite(state=args.StandardRestore(shapes), history=args.JsonRestore()),
+            )
+        except Exception as error:  # noqa: BLE001  orbax and tensorstore raise many kinds
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            expected = "a checkpoint of this run's network"
+            place = str(self._path / str(epoch))
+            raise InputError("checkpoint", place, expected, reason[0][:200]) from None
+        return Snapshot(epoch, found.state, found.history)
+
+    def close(self) -> None:
+        """Release what orbax holds."""
+        self._manager.close()
+
+
+@contextlib.contextmanager
+def opened(run: Path) -> Iterator[Checkpoints]:
+    """Yield the checkpoints of a run, and close them."""
+    checkpoints = Checkpoints(run)
+    try:
+        yield checkpoints
+    finally:
+        checkpoints.close()

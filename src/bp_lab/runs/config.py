@@ -1,0 +1,150 @@
+"""The settings of a run, checked and written down."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+import manual_bp
+from bp_lab.data import Dataset
+from bp_lab.errors import InputError
+
+PLACE = "train"
+
+LOSSES: Mapping[str, tuple[str, str, str]] = MappingProxyType(
+    {
+        # name: the loss, the activation of the last layer, what the loss takes as targets
+        "softmax-xent": ("softmax_cross_entropy", "identity", "labels"),
+        "bce": ("binary_cross_entropy", "identity", "one-hot"),
+        "bce-probabilities": ("binary_cross_entropy_on_probabilities", "sigmoid", "one-hot"),
+        "squared-error": ("squared_error", "sigmoid", "one-hot"),
+        "softmax-squared-error": ("softmax_squared_error", "identity", "one-hot"),
+    }
+)
+LEARNING_RATES: Mapping[str, float] = MappingProxyType(
+    {"sgd": 0.1, "momentum": 0.05, "adam": 0.001, "lbfgs": 1.0}
+)
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+ENGINES = ("manual", "autodiff")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What defines a run: the same settings on the same machine end in the same parameters.
+
+    Attributes:
+      dataset: "digits", an .npz file or a folder of IDX files.
+      hidden: widths of the hidden layers; none for softmax regression.
+      activation: of the hidden layers, a name in `manual_bp.activations.table`.
+      loss: a name in `LOSSES`.
+      initialiser: a name in `manual_bp.init.table`.
+      optimizer: a name in `LEARNING_RATES`.
+      learning_rate: step size; None for the optimiser's default.
+      weight_decay: λ of the penalty λ/2 Σ W² over the weights.
+      batch_size: samples in a batch, or "full".
+      epochs: visits of the whole training part.
+      seed: of the parameters and of the order of the samples.
+      dtype: of parameters and data.
+      engine: "manual" or "autodiff".
+      check: when gradients are checked: "first", "never" or "every:N" epochs.
+    """
+
+    dataset: str = "digits"
+    hidden: tuple[int, ...] = (256, 128)
+    activation: str = "relu"
+    loss: str = "softmax-xent"
+    initialiser: str = "he_normal"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    weight_decay: float = 1e-4
+    batch_size: int | str = 64
+    epochs: int = 40
+    seed: int = 0
+    dtype: str = "float32"
+    engine: str = "manual"
+    check: str = "first"
+
+    def __post_init__(self) -> None:
+        if self.learning_rate is None and self.optimizer in LEARNING_RATES:
+            object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
+        _expect_choice("activation", self.activation, manual_bp.activations.table)
+        _expect_choice("loss", self.loss, LOSSES)
+        _expect_choice("initialiser", self.initialiser, manual_bp.init.table)
+        _expect_choice("optimizer", self.optimizer, LEARNING_RATES)
+        _expect_choice("dtype", self.dtype, DTYPES)
+        _expect_choice("engine", self.engine, ENGINES)
+        _expect(all(n >= 1 for n in self.hidden), "hidden", "widths of at least 1", self.hidden)
+        rate = float(self.learning_rate or 0)
+        _expect(
+            rate > 0 and math.isfinite(rate),
+            "learning-rate",
+            "a finite number > 0",
+            self.learning_rate,
+        )
+        decay = self.weight_decay
+        _expect(decay >= 0 and math.isfinite(decay), "weight-decay", "a finite number ≥ 0", decay)
+        _expect(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        _expect(0 <= self.seed < 2**32, "seed", "a whole number from 0 to 2³²−1", self.seed)
+        size = self.batch_size
+        whole = isinstance(size, int) and size >= 1
+        _expect(whole or size == "full", "batch-size", "a whole number ≥ 1, or 'full'", size)
+        self.check_interval  # noqa: B018  raises where `check` cannot be read
+
+    @property
+    def check_interval(self) -> int | None:
+        """Epochs between checks: 0 for before the first only, None for never."""
+        if self.check in ("first", "never"):
+            return 0 if self.check == "first" else None
+        word, _, number = self.check.partition(":")
+        readable = word == "every" and number.isdecimal() and int(number) >= 1
+        _expect(readable, "check", "first, never or every:N with N ≥ 1", self.check)
+        return int(number)
+
+    def widths(self, features: int, classes: int) -> tuple[int, ...]:
+        """Return the widths of all layers, from the input's to the output's."""
+        return (features, *self.hidden, classes)
+
+    def describe_model(self, features: int, classes: int) -> str:
+        """Return the model in one line."""
+        widths = "-".join(map(str, self.widths(features, classes)))
+        return f"mlp {widths} {self.activation} {self.loss}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data, ready for JSON."""
+        return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
+        """Return the settings that `to_dict` wrote."""
+        return cls(**{**settings, "hidden": tuple(settings["hidden"])})
+
+
+def fingerprint(dataset: Dataset) -> dict[str, Any]:
+    """Return what tells a data set from another: sizes, and a hash of its contents."""
+    digest = hashlib.sha256()
+    for split in (dataset.train, dataset.validation, dataset.test):
+        for array in (split.x, split.y):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return {
+        "name": dataset.name,
+        "features": int(dataset.train.x.shape[1]),
+        "classes": int(dataset.classes),
+        "image_shape": list(dataset.image_shape) if dataset.image_shape else None,
+        "samples": {
+            part: len(getattr(dataset, part).y) for part in ("train", "validation", "test")
+        },
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _expect(holds: bool, argument: str, expected: str, came: object) -> None:
+    if not holds:
+        raise InputError(PLACE, f"--{argument}", expected, came)
+
+
+def _expect_choice(argument: str, value: str, choices: Mapping[str, Any] | tuple[str, ...]) -> None:
+    _expect(value in choices, argument, "one of " + ", ".join(choices), value)

@@ -1,0 +1,71 @@
+"""The folder of a run: what is in it, and that no other run is ever overwritten."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bp_lab.errors import InputError
+
+CONFIG = "config.json"
+RESULT = "result.json"
+CHECKPOINTS = "checkpoints"
+
+
+def claim(out: Path | None, dataset: str) -> Path:
+    """Return a folder for a new run, made and empty; without `out`, the next free one of `runs/`.
+
+    Raises:
+      InputError: `out` is a file, or a folder that is not empty.
+    """
+    if out is None:
+        return _next_free(Path("runs"), dataset)
+    if (out / CONFIG).is_file():
+        expected = "a new or empty folder (or --resume to go on with the run in it)"
+        raise InputError("train", "--out", expected, f"{out}, which holds a run")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        # What a process left that was killed before it had written its configuration.
+        leftovers = f".{CONFIG}."
+        occupied = next((p for p in out.iterdir() if not p.name.startswith(leftovers)), None)
+    except OSError as error:
+        expected = "a folder that can be written"
+        raise InputError("train", "--out", expected, f"{out} ({error.strerror})") from None
+    if occupied is not None:
+        expected = "a new or empty folder"
+        raise InputError("train", "--out", expected, f"{out}, which holds {occupied.name}")
+    return out
+
+
+def _next_free(parent: Path, dataset: str) -> Path:
+    stem = Path(dataset).stem or "run"
+    number = 1
+    while True:
+        out = parent / f"{stem}-{number}"
+        try:
+            out.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            expected = "a folder that can be written"
+            raise InputError("train", "--out", expected, f"{out} ({error.strerror})") from None
+        else:
+            return out
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """Return what `config.json` of a run holds.
+
+    Raises:
+      InputError: the folder is not a run, or its configuration cannot be read.
+    """
+    path = run / CONFIG
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        expected = f"the folder of a run, with a {CONFIG}"
+        raise InputError("run", str(run), expected, "none") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise InputError("run", str(path), "a configuration in JSON", error) from None
+    if not isinstance(content, dict) or not {"config", "dataset"} <= content.keys():
+        raise InputError("run", str(path), "keys 'config' and 'dataset'", "others")
+    return content

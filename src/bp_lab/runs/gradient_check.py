@@ -1,0 +1,40 @@
+"""The check that comes before training: this network, on samples that it will be trained with."""
+
+from typing import Any
+
+from bp_lab.data import Dataset, Split
+from bp_lab.runs import engine
+from bp_lab.runs.config import Config
+from jax_ref import Report, check_model
+
+SAMPLES = 8
+WITNESS = "jax.grad"
+
+
+def check(config: Config, dataset: Dataset, params: Any, *, seed: int = 0) -> Report:
+    """Return the report on every dW, db and δ of the run's network at the given parameters."""
+    few = Split(dataset.train.x[:SAMPLES], dataset.train.y[:SAMPLES])
+    return check_model(
+        engine.hand_written(config),
+        engine.reference_loss(config),
+        params,
+        *engine.data(config, dataset, few),
+        name=config.describe_model(dataset.train.x.shape[1], dataset.classes),
+        seed=seed,
+        raises=False,
+    )
+
+
+def summary(report: Report | None) -> dict[str, Any]:
+    """Return the check as it stands in a run's result; `None` where there was none."""
+    if report is None:
+        return {"verdict": "NOT RUN", "worst_leaf": None, "worst_relative_error": None}
+    worst = report.worst(WITNESS)
+    failed = next((row for row in report.rows if row.verdict != "PASS"), None)
+    row = failed or worst
+    return {
+        "verdict": str(report.verdict),
+        "worst_leaf": row.leaf if row else None,
+        "worst_relative_error": row.error if row else None,
+        "witnesses": report.worst_errors(),
+    }

@@ -1,0 +1,65 @@
+"""The trained network of a run, ready to read images."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import manual_bp
+from bp_lab.errors import InputError
+from bp_lab.runs import engine, folder
+from bp_lab.runs.checkpoint import opened
+from bp_lab.runs.config import Config
+
+
+@dataclass(frozen=True)
+class Network:
+    """The parameters of a run with what it takes to use them."""
+
+    config: Config
+    image_shape: tuple[int, int]
+    params: Any
+
+    def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return for each sample, (n, features), the class and its probability."""
+        with engine.precision(self.config.dtype):
+            samples = jnp.asarray(x.astype(self.config.dtype))
+            outputs = jax.jit(engine.scores(self.config))(self.params, samples)
+            confidence = np.asarray(engine.probabilities(self.config, outputs))
+        return confidence.argmax(-1), confidence.max(-1)
+
+
+def load_network(run: Path) -> Network:
+    """Return the network of a run as its last checkpoint has it.
+
+    Raises:
+      InputError: the folder is not a run, the run has no checkpoint, it was not trained on
+        images, or its files are damaged.
+    """
+    content = folder.read_config(run)
+    dataset = content["dataset"]
+    try:
+        config = Config.from_dict(content["config"])
+        features, classes = int(dataset["features"]), int(dataset["classes"])
+        image_shape = dataset["image_shape"]
+    except (KeyError, TypeError, ValueError) as error:
+        expected = "the settings of a run of this version"
+        raise InputError("run", str(run / folder.CONFIG), expected, repr(error)) from None
+    if image_shape is None:
+        raise InputError("run", str(run), "a run trained on images", "one trained on vectors")
+    if not (run / folder.CHECKPOINTS).is_dir():
+        raise InputError("run", str(run), "a run with a checkpoint", "none")
+    with engine.precision(config.dtype), opened(run) as checkpoints:
+        like = jax.eval_shape(
+            lambda: manual_bp.train.init(
+                engine.params(config, features, classes), engine.optimizer(config)
+            )
+        )
+        snapshot = checkpoints.latest(like)
+    if snapshot is None:
+        raise InputError("run", str(run), "a run with a checkpoint", "none")
+    rows, columns = image_shape
+    return Network(config, (rows, columns), snapshot.state.params)

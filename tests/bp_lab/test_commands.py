@@ -1,0 +1,165 @@
+"""The commands, as a user types them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bp_lab.bench import mlp_step
+from jax_ref import cases
+
+
+@pytest.fixture(autouse=True)
+def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+TRAIN = ("train", "--hidden", "24", "--epochs", "8", "--out", "run")
+
+
+def test_train_shows_verdict_first_then_progress_then_a_table(manual_bp_command) -> None:
+    outcome = manual_bp_command(*TRAIN)
+    assert outcome.status == 0, outcome.err
+    text = outcome.out
+    assert (
+        text.index("Gradient check: PASS") < text.index("samples/s") < text.index("test accuracy")
+    )
+    assert "mlp 64-24-10 relu softmax-xent, engine manual, float32, run" in text
+    assert outcome.err == ""
+
+
+def test_train_resume_takes_the_saved_settings_and_refuses_others(manual_bp_command) -> None:
+    assert manual_bp_command(*TRAIN).status == 0
+    other = manual_bp_command("train", "--resume", "--out", "run", "--hidden", "25")
+    message = "train: --hidden: expected (24,), as when the run began, got (25,)\n"
+    assert (other.status, other.err) == (2, message)
+    fewer = manual_bp_command("train", "--resume", "--out", "run", "--epochs", "7")
+    message = "train: --epochs: expected at least 8, as when the run began, got 7\n"
+    assert (fewer.status, fewer.err) == (2, message)
+    more = manual_bp_command("train", "--resume", "--out", "run", "--epochs", "9")
+    assert more.status == 0
+    assert "Going on after epoch 8." in more.out
+    assert json.loads(Path("run/result.json").read_text("utf-8"))["epochs"] == 9
+
+
+def test_predict_reads_images_of_any_size_and_ground(manual_bp_command) -> None:
+    from bp_lab.data import load
+
+    assert manual_bp_command("train", "--epochs", "15", "--out", "run").status == 0
+    test = load("digits").test
+    paths, truth = [], []
+    for sample in range(12):
+        pixels = (255 * test.x[sample].reshape(8, 8)).astype(np.uint8)
+        dark = sample % 2
+        image = Image.fromarray(pixels if dark else 255 - pixels)
+        paths.append(f"{sample}.png")
+        image.resize((8 * (10 + sample),) * 2, Image.Resampling.BICUBIC).save(paths[-1])
+        truth.append(str(test.y[sample]))
+    outcome = manual_bp_command("predict", "run", *paths)
+    assert outcome.status == 0, outcome.err
+    rows = [line.split("│") for line in outcome.out.splitlines() if ".png" in line]
+    assert [row[1].strip() for row in rows] == paths
+    assert all(0 < float(row[3].strip().rstrip(" %")) <= 100 for row in rows)
+    right = sum(row[2].strip() == label for row, label in zip(rows, truth, strict=True))
+    assert right >= 10
+
+
+def test_predict_without_a_checkpoint_or_an_image(manual_bp_command, tmp_path: Path) -> None:
+    assert manual_bp_command(*TRAIN).status == 0
+    missing = manual_bp_command("predict", "run", "none.png")
+    assert missing.status == 2
+    assert "none.png" in missing.err
+    assert missing.err.count("\n") == 1
+    (tmp_path / "run" / "checkpoints").rename(tmp_path / "elsewhere")
+    outcome = manual_bp_command("predict", "run", "none.png")
+    assert (outcome.status, outcome.err) == (
+        2,
+        "run: run: expected a run with a checkpoint, got none\n",
+    )
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_predict_refuses_a_run_on_vectors(manual_bp_command) -> None:
+    rng = np.random.default_rng(0)
+    np.savez("vectors.npz", x=rng.random((30, 4)), y=np.arange(30) % 2)
+    assert manual_bp_command("train", "vectors.npz", "--epochs", "1", "--out", "run").status == 0
+    outcome = manual_bp_command("predict", "run", "x.png")
+    message = "run: run: expected a run trained on images, got one trained on vectors\n"
+    assert (outcome.status, outcome.err) == (2, message)
+
+
+def test_check_prints_a_table_and_writes_json(manual_bp_command) -> None:
+    outcome = manual_bp_command(
+        "check", "--op", "sigmoid", "--dtype", "float64", "--dtype", "bfloat16", "--json", "c.json"
+    )
+    assert outcome.status == 0, outcome.out
+    assert "PASS" in outcome.out
+    written = json.loads(Path("c.json").read_text("utf-8"))
+    assert written["verdict"] == "PASS"
+    names = {case.name for case in cases.registry if "sigmoid" in case.name}
+    assert {row["op"] for row in written["cases"]} == names
+    for row in written["cases"]:
+        assert row["verdict"] == "PASS"
+        full = row["dtype"] == "float64"
+        witnesses = {"value", "jax.grad", "finite difference"} if full else {"precision"}
+        assert row["witnesses"].keys() == witnesses
+        assert 0 <= row["worst_relative_error"] < (1e-12 if full else 0.1)
+
+
+def test_check_of_a_wrong_backward_fails_with_status_1(manual_bp_command, monkeypatch) -> None:
+    import dataclasses
+
+    from manual_bp import activations
+
+    wrong = dataclasses.replace(activations.tanh, slope=lambda y, _: 1 - y)
+    case = next(case for case in cases.registry if case.name == "tanh")
+    monkeypatch.setattr(cases, "registry", (dataclasses.replace(case, op=wrong),))
+    outcome = manual_bp_command("check", "--dtype", "float64", "--json", "c.json")
+    assert outcome.status == 1
+    assert "FAIL" in outcome.out
+    assert "u[" in outcome.out
+    assert "ratio" in outcome.out
+    assert json.loads(Path("c.json").read_text("utf-8"))["verdict"] == "FAIL"
+
+
+def test_bench_prints_ratios_and_writes_json(manual_bp_command, monkeypatch) -> None:
+    monkeypatch.setattr(mlp_step, "WIDTHS", (7, 5, 3))
+    monkeypatch.setattr(mlp_step.measure, "GEMM_SIDE", 64)
+    outcome = manual_bp_command("bench", "--pairs", "3", "--json", "b.json")
+    assert outcome.status == 0, outcome.err
+    rows = json.loads(Path("b.json").read_text("utf-8"))["rows"]
+    assert len(rows) == 4
+    for row in rows:
+        assert row["time_ratio"] > 0
+        assert row["memory_ratio"] > 0
+        assert row["seconds"] > 0
+        assert row["limit_share"] > 0
+
+
+def test_flops_of_a_step_are_counted_by_hand() -> None:
+    first, second, third = 784 * 1024, 1024 * 1024, 1024 * 10
+    assert mlp_step.flops() == 2 * 256 * (2 * first + 3 * second + 3 * third)
+
+
+@pytest.mark.parametrize("name", ["vanishing-gradients", "symmetry"])
+def test_experiment_draws_its_effect(manual_bp_command, name: str) -> None:
+    outcome = manual_bp_command("experiment", name)
+    assert outcome.status == 0, outcome.err
+    with Image.open(f"{name}.png") as picture:
+        assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+
+
+def test_experiments_show_what_they_claim() -> None:
+    from bp_lab.experiments import symmetry, vanishing_gradients
+
+    norms = vanishing_gradients.run(seed=3).norms
+    sigmoid, relu = norms["sigmoid, Xavier"], norms["relu, He"]
+    assert (np.diff(sigmoid) > 0).all()
+    assert sigmoid[0] < 1e-5 * sigmoid[-1]
+    assert 0.1 < relu[0] / relu[-1] < 10
+    tied = symmetry.run(seed=3)
+    assert tied.spread["zeros"].max() == 0
+    assert tied.spread["uniform ±0.12"][-1] > 0.5
+    assert tied.loss["uniform ±0.12"][-1] < 0.8 * tied.loss["zeros"][-1]

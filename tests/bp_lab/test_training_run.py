@@ -1,0 +1,224 @@
+"""Whole training runs: what they leave, that they can be resumed, that both engines agree."""
+
+import dataclasses
+import json
+import os
+import signal
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from bp_lab.errors import InputError
+from bp_lab.runs import Config, engine, run, train
+from bp_lab.runs.checkpoint import opened
+from bp_lab.runs.interrupt import Interrupted
+from jax_ref import GradientMismatch
+
+SMALL = Config(hidden=(12,), epochs=3, learning_rate=0.01, check="never")
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the time of drawing where nobody looks."""
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr(run.plots, "draw_run", lambda *_: None)
+
+
+def _parameters(out: Path, config: Config) -> list[np.ndarray]:
+    from bp_lab.runs.predict import load_network
+
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_network(out).params)]
+
+
+def _assert_bit_identical(a: list[np.ndarray], b: list[np.ndarray]) -> None:
+    assert [leaf.tobytes() for leaf in a] == [leaf.tobytes() for leaf in b]
+
+
+@pytest.mark.pictures
+def test_a_run_leaves_result_configuration_checkpoint_and_pictures(tmp_path: Path) -> None:
+    result = train(dataclasses.replace(SMALL, check="first"), tmp_path / "run")
+    written = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
+    assert {**written, "out": str(tmp_path / "run")} == result
+    assert written["dataset"] == "digits"
+    assert written["model"] == "mlp 64-12-10 relu softmax-xent"
+    assert written["parameters"] == 64 * 12 + 12 + 12 * 10 + 10
+    assert written["epochs"] == len(written["loss_curve"]) == 3
+    assert written["loss_curve"][0] > written["loss_curve"][-1] > 0
+    assert written["seconds"] > written["seconds_per_step"] > 0
+    assert 0.5 < written["test_accuracy"] <= 1
+    check = written["gradient_check"]
+    assert check["verdict"] == "PASS"
+    assert check["worst_leaf"].startswith(("params", "δ"))
+    assert 0 <= check["worst_relative_error"] < 1e-12
+    config = json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))
+    assert Config.from_dict(config["config"]) == dataclasses.replace(SMALL, check="first")
+    for name in ("curves", "delta_norms", "confusion", "misread"):
+        with Image.open(tmp_path / "run" / f"{name}.png") as picture:
+            assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_without_a_check_the_result_says_so(tmp_path: Path) -> None:
+    check = train(SMALL, tmp_path / "run")["gradient_check"]
+    assert check == {"verdict": "NOT RUN", "worst_leaf": None, "worst_relative_error": None}
+
+
+def test_a_second_run_does_not_touch_the_first(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    first, second = (train(dataclasses.replace(SMALL, epochs=1))["out"] for _ in range(2))
+    assert [first, second] == [f"runs{os.sep}digits-1", f"runs{os.sep}digits-2"]
+    before = {path: path.read_bytes() for path in Path(first).rglob("*") if path.is_file()}
+    with pytest.raises(InputError) as refused:
+        train(SMALL, Path(first))
+    assert str(refused.value) == (
+        "train: --out: expected a new or empty folder (or --resume to go on with the run in it), "
+        f"got {first}, which holds a run"
+    )
+    assert before == {path: path.read_bytes() for path in Path(first).rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": "adam"},
+        {"optimizer": "momentum", "dtype": "float64"},
+        {"optimizer": "lbfgs", "batch_size": "full"},
+        {"optimizer": "sgd", "dtype": "bfloat16"},
+    ],
+    ids=str,
+)
+def test_a_stopped_run_ends_bit_identical_to_an_undisturbed_one(tmp_path, changes) -> None:
+    config = dataclasses.replace(SMALL, epochs=4, **changes)
+    train(config, tmp_path / "whole")
+
+    class PressCtrlC(run.Listener):
+        def trained(self, epoch: run.Epoch) -> None:
+            if epoch.number == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted) as stopped:
+        train(config, tmp_path / "stopped", listener=PressCtrlC())
+    assert stopped.value.epochs == 2
+    assert not (tmp_path / "stopped" / "result.json").exists()
+    resumed = train(config, tmp_path / "stopped", resume=True)
+    whole = json.loads((tmp_path / "whole" / "result.json").read_text("utf-8"))
+    assert resumed["loss_curve"] == whole["loss_curve"]
+    _assert_bit_identical(
+        _parameters(tmp_path / "whole", config), _parameters(tmp_path / "stopped", config)
+    )
+
+
+def test_a_finished_run_can_be_resumed_for_more_epochs(tmp_path: Path) -> None:
+    train(dataclasses.replace(SMALL, epochs=2), tmp_path / "run")
+    more = dataclasses.replace(SMALL, epochs=3)
+    assert train(more, tmp_path / "run", resume=True)["epochs"] == 3
+    train(more, tmp_path / "whole")
+    _assert_bit_identical(
+        _parameters(tmp_path / "run", more), _parameters(tmp_path / "whole", more)
+    )
+
+
+def test_a_damaged_last_checkpoint_is_named(tmp_path: Path) -> None:
+    train(SMALL, tmp_path / "run")
+    for path in (tmp_path / "run" / "checkpoints" / "3").rglob("*"):
+        if path.is_file() and path.parent.name == "d":
+            path.write_bytes(path.read_bytes()[:10])
+    with pytest.raises(InputError) as damaged:
+        train(SMALL, tmp_path / "run", resume=True)
+    place = tmp_path / "run" / "checkpoints" / "3"
+    expected = f"checkpoint: {place}: expected a checkpoint of this run's network, got "
+    assert str(damaged.value).startswith(expected)
+
+
+def test_data_that_changed_since_the_run_began_are_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    source = tmp_path / "data.npz"
+    x, y = rng.random((60, 5)), np.arange(60) % 3
+    np.savez(source, x=x, y=y)
+    config = Config(dataset=str(source), hidden=(4,), epochs=1, check="never")
+    train(config, tmp_path / "run")
+    np.savez(source, x=x, y=np.arange(60) % 4)
+    with pytest.raises(InputError) as refused:
+        train(config, tmp_path / "run", resume=True)
+    assert str(refused.value) == "dataset: classes: expected 3, as when the run began, got 4"
+
+
+@pytest.mark.parametrize(
+    ("loss", "batch_size"),
+    [("softmax-xent", 1), ("bce", 100), ("squared-error", "full"), ("softmax-squared-error", 20)],
+)
+def test_every_loss_and_batch_size_trains_and_passes_its_check(tmp_path, loss, batch_size) -> None:
+    rng = np.random.default_rng(1)
+    y = np.arange(90) % 3
+    x = np.eye(3)[y] @ rng.standard_normal((3, 5)) + 0.1 * rng.standard_normal((90, 5))
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    config = Config(
+        dataset=str(tmp_path / "data.npz"),
+        hidden=(6,),
+        activation="tanh",
+        loss=loss,
+        optimizer="momentum",
+        batch_size=batch_size,
+        epochs=3,
+    )
+    result = train(config, tmp_path / "run")
+    assert result["gradient_check"]["verdict"] == "PASS"
+    assert result["loss_curve"][-1] < result["loss_curve"][0]
+    assert not (tmp_path / "run" / "misread.png").exists()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_both_engines_take_the_same_way(tmp_path: Path, optimizer: str) -> None:
+    config = dataclasses.replace(SMALL, optimizer=optimizer, dtype="float64", epochs=10)
+    by_hand = train(config, tmp_path / "manual")
+    by_jax = train(dataclasses.replace(config, engine="autodiff"), tmp_path / "autodiff")
+    np.testing.assert_allclose(by_hand["loss_curve"], by_jax["loss_curve"], rtol=1e-12)
+    assert (by_hand["engine"], by_jax["engine"]) == ("manual", "autodiff")
+    for ours, theirs in zip(
+        _parameters(tmp_path / "manual", config),
+        _parameters(tmp_path / "autodiff", config),
+        strict=True,
+    ):
+        assert ours.dtype == np.float64
+        assert np.linalg.norm(ours - theirs) <= 1e-12 * np.linalg.norm(theirs)
+
+
+def test_a_wrong_backward_is_caught_before_training(tmp_path: Path, monkeypatch) -> None:
+    hand_written = engine.hand_written
+
+    def with_a_wrong_sign(config: Config):
+        right = hand_written(config)
+
+        def wrong(params, *batch):
+            loss, gradients, (first, *rest) = right(params, *batch)
+            return loss, gradients, (-first, *rest)
+
+        return wrong
+
+    monkeypatch.setattr(engine, "hand_written", with_a_wrong_sign)
+    with pytest.raises(GradientMismatch, match=r"δ\[0\]\[\d, \d+\]: hand .*, ratio -1"):
+        train(dataclasses.replace(SMALL, check="first"), tmp_path / "run")
+    with opened(tmp_path / "run") as checkpoints:
+        assert checkpoints.latest({}) is None
+
+
+def test_check_every_second_epoch(tmp_path: Path) -> None:
+    class Count(run.Listener):
+        epochs: list[int] = []  # noqa: RUF012
+
+        def checked(self, report, epoch: int) -> None:
+            assert report
+            self.epochs.append(epoch)
+
+    train(dataclasses.replace(SMALL, epochs=4, check="every:2"), tmp_path / "r", listener=Count())
+    assert Count.epochs == [0, 2]
+
+
+def test_a_loss_that_overflows_stops_the_run(tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(InputError) as stopped:
+        train(config, tmp_path / "run")
+    assert str(stopped.value).startswith("train: loss: expected a finite number, got ")
