@@ -27,8 +27,9 @@ lint: $(STAMP)-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-docs: $(STAMP)-lab
+docs: $(STAMP)-test
 	$(BIN)/python -m bp_lab.pages
+	$(BIN)/python tests/claims/table.py
 
 notebooks: $(STAMP)-notebooks
 	$(BIN)/python -m bp_lab.pages.notebooks notebooks
