@@ -61,7 +61,7 @@ def check_op(
     Raises:
       GradientMismatch: a witness contradicts the op, and `raises`.
     """
-    name = name or getattr(op, "__name__", None) or repr(op)
+    name = name or getattr(op, "__name__", None) or type(op).__name__
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
         point = _Point(op, reference, jax.tree.map(jnp.asarray, args), static, rng)
