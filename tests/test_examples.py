@@ -50,7 +50,7 @@ def test_the_readme_shows_the_message_of_a_wrong_backward() -> None:
 
     with pytest.raises(GradientMismatch) as mismatch:
         check_op(Cube(), lambda x: x * x * x, np.array([0.5, -1.0, 2.0]))
-    assert str(mismatch.value) == shown.rstrip("\n")
+    assert str(mismatch.value).startswith(shown)
 
 
 def test_the_op_that_contributing_adds_passes_its_check(monkeypatch: pytest.MonkeyPatch) -> None:

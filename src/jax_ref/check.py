@@ -5,7 +5,8 @@ Witnesses
   jax.grad           every cotangent against JAX's of the reference, in float64
   finite difference  every cotangent against central differences of the op's own forward
   precision          in float32, bfloat16 and float16: the error against the float64 truth at the
-                     same point may be twice that of `jax.grad` in the same dtype, and 2 ulp
+                     same point may be twice that of `jax.grad` in the same dtype, and 2 ulp;
+                     `jax.grad`'s error is the largest at the point and at seven an ulp beside it
 
 The cotangents pulled back are random and not uniform, short decimals, so that a failure can be
 read. Nothing global is changed: float64 is switched on inside, and off again.
@@ -30,6 +31,8 @@ from jax_ref.witnesses import (
     precision_row,
     structure_rows,
 )
+
+NEIGHBOURS = 7
 
 
 def check_op(
@@ -69,7 +72,7 @@ def check_op(
         if not rows and point.dtype == jnp.float64:
             rows = _float64_rows(point, rng, tolerance)
         elif not rows:
-            rows = _precision_rows(point)
+            rows = _precision_rows(point, rng)
         dtype = point.dtype
     return conclude(Report(name, dtype.name, tuple(rows)), raises=raises)
 
@@ -127,15 +130,20 @@ def check_model(
         ]
         rows += difference_rows(reference, (exact_params, zeros), naming.of_model, hand, rng)
         if dtype != jnp.float64:
-            low = hand_of(params, *batch)
-            low_zeros = jax.tree.map(jnp.zeros_like, tuple(low[2]))
-            low_reference = jax.jit(
+            low_hand = naming.of_model(*hand_of(params, *batch)[1:])
+            low_differentiate = jax.jit(
                 jax.grad(lambda p, z: reference_loss(p, *batch, probes=z), (0, 1))
             )
-            auto = naming.of_model(*low_reference(params, low_zeros))
-            low_hand = naming.of_model(*low[1:])
+            low_zeros = jax.tree.map(lambda zero: zero.astype(dtype), zeros)
+            sides = []
+            for point in (params, *(truth.beside(params, rng) for _ in range(NEIGHBOURS))):
+                _, exact = differentiate(truth.in_float64(point), zeros)
+                auto = low_differentiate(point, low_zeros)
+                sides.append((naming.of_model(*auto), naming.of_model(*exact)))
             rows += [
-                precision_row(leaf, low_hand[leaf], auto[leaf], true[leaf], dtype)
+                precision_row(
+                    leaf, low_hand[leaf], true[leaf], [(a[leaf], t[leaf]) for a, t in sides], dtype
+                )
                 for leaf in low_hand
             ]
     return conclude(Report(name, dtype.name, tuple(rows)), raises=raises)
@@ -203,7 +211,7 @@ def _float64_rows(point: _Point, rng: np.random.Generator, tolerance: float) -> 
     (values, by_hand), (true_values, by_jax) = map(point.named, sides)
     rows = missing_rows(values, true_values)
     rows += [
-        compare("value", leaf, values[leaf], true_values[leaf], tolerance, noise(1.0))
+        compare("value", leaf, values[leaf], true_values[leaf], tolerance, noise(point.args))
         for leaf in values
         if leaf in true_values
     ]
@@ -222,18 +230,28 @@ def _float64_rows(point: _Point, rng: np.random.Generator, tolerance: float) -> 
     return rows + difference_rows(projection, point.args, named, by_hand, rng)
 
 
-def _precision_rows(point: _Point) -> list[Row]:
+def _precision_rows(point: _Point, rng: np.random.Generator) -> list[Row]:
     def both(args: tuple[Any, ...], dy: Any) -> tuple[Any, Any]:
         return point.hand(args, dy), point.automatic(args, dy)
 
     # Without this, XLA skips roundings to the lower precision that the op asks for.
     low = jax.jit(both, compiler_options={"xla_allow_excess_precision": False})
-    hand, auto = low(point.args, point.dy)
-    true = jax.jit(point.automatic)(*truth.in_float64((point.args, point.dy)))
-    by_hand, by_jax, exact = (
-        values | grads for values, grads in map(point.named, (hand, auto, true))
-    )
+    exactly = jax.jit(point.automatic)
+
+    def at(args: tuple[Any, ...]) -> tuple[Named, Named, Named]:
+        hand, auto = low(args, point.dy)
+        true = exactly(*truth.in_float64((args, point.dy)))
+        by_hand, by_jax, exact = (
+            values | cotangents for values, cotangents in map(point.named, (hand, auto, true))
+        )
+        return by_hand, by_jax, exact
+
+    by_hand, by_jax, exact = at(point.args)
+    sides = [(by_jax, exact)]
+    sides += [at(truth.beside(point.args, rng))[1:] for _ in range(NEIGHBOURS)]
     return [
-        precision_row(leaf, by_hand[leaf], by_jax[leaf], exact[leaf], point.dtype)
+        precision_row(
+            leaf, by_hand[leaf], exact[leaf], [(a[leaf], t[leaf]) for a, t in sides], point.dtype
+        )
         for leaf in by_hand
     ]

@@ -117,7 +117,7 @@ def merge(name: str, dtype: str, reports: Iterable[Report]) -> Report:
 def describe(leaf: str, index: tuple[int, ...], hand: float, truth: float) -> str:
     """Return the line for one entry: case, leaf, index, both values, their ratio."""
     place = f"{leaf}[{', '.join(map(str, index))}]" if index else leaf
-    ratio = f"{hand / truth:.6g}" if truth else "∞"
+    ratio = f"{hand / truth:.6g}" if truth and np.isfinite(truth) else "∞"
     return f"{place}: hand {hand:.9g}, truth {truth:.9g}, ratio {ratio}"
 
 

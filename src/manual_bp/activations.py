@@ -20,13 +20,14 @@ the next op keeps it anyway.
 
 The last two are taken as −expm1(∓y), which keeps every digit of a derivative near 0.
 
-Saved    y (sigmoid, tanh, softplus, log-sigmoid); the sign of u, one byte an element (relu, leaky
-         relu: y cannot tell u = 0 from u < 0); nothing (identity).
+Saved    y (sigmoid, tanh, softplus, log-sigmoid), but f' itself for half precision, whose y is too
+         coarse to give it back; the sign of u, one byte an element (relu, leaky relu: y cannot
+         tell u = 0 from u < 0); nothing (identity).
 Kinks    relu and leaky relu at u = 0: `slope_at_zero`, 1 by default; 0 gives `jax.nn.relu`, 0.5
          `jnp.maximum(u, 0)`.
 Extremes Every f and f' is finite and correct for u = ±1e4 in every dtype. σ' and tanh' are taken
-         from the rounded y, so where |y| rounds to 1 they are 0. Half precision is computed in
-         float32 and rounded once.
+         from y as float32 or float64 round it, so where |y| rounds to 1 they are 0. Half precision
+         is computed in float32.
 Source   Rumelhart, Hinton & Williams 1986 (sigmoid); LeCun et al. 1998, "Efficient BackProp"
          (tanh); Nair & Hinton 2010 (relu); Maas, Hannun & Ng 2013 (leaky relu); Dugas et al. 2001
          (softplus)
@@ -109,9 +110,11 @@ class Elementwise:
         (u,) = op.floating(self.name, u=u)
         chosen = dict(self.with_settings(**settings).defaults)
         u_wide = op.wide(u)
-        y = self.value(u_wide, **chosen).astype(u.dtype)
+        y = self.value(u_wide, **chosen)
         kept = self.keep(u_wide, y, **chosen)
-        return y, Residual(kept, u.shape, u.dtype, tuple(chosen.items()))
+        if kept is not None and _is_slope(kept, u.dtype):
+            kept = self.slope(kept, y.dtype, **chosen).astype(u.dtype)
+        return y.astype(u.dtype), Residual(kept, u.shape, u.dtype, tuple(chosen.items()))
 
     def backward(
         self, residual: Residual, dy: Float[Array, "*shape"]
@@ -119,10 +122,16 @@ class Elementwise:
         """Return (du,), of the shape and dtype of `dy`."""
         dy = op.expect_cotangent(self.name, dy, residual.shape, residual.dtype)
         kept = residual.saved
-        if kept is not None and kept.dtype == dy.dtype:
-            kept = op.wide(kept)
-        slope = self.slope(kept, op.wide_dtype(dy.dtype), **dict(residual.settings))
+        if kept is not None and _is_slope(kept, dy.dtype):
+            slope = op.wide(kept)
+        else:
+            slope = self.slope(kept, op.wide_dtype(dy.dtype), **dict(residual.settings))
         return ((op.wide(dy) * slope).astype(dy.dtype),)  # (1)
+
+
+def _is_slope(kept: jax.Array, dtype: Any) -> bool:
+    """Return whether f' itself is kept: for half precision, where it would be taken from y."""
+    return jnp.issubdtype(kept.dtype, jnp.floating) and op.wide_dtype(dtype) != dtype
 
 
 def _keep_nothing(_u: Any, _y: Any, **_settings: float) -> None:

@@ -62,6 +62,8 @@ class _Screen(Listener):
                 highlight=False,
                 soft_wrap=True,
             )
+        if report.verdict == "INCONCLUSIVE":
+            self.console.print(str(report), markup=False, soft_wrap=True)
 
     def trained(self, epoch: Epoch) -> None:
         shown = (

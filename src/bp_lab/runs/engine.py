@@ -40,7 +40,10 @@ def optimizer(config: Config) -> optax.GradientTransformation:
     rate = config.learning_rate
     if config.optimizer == "momentum":
         return optax.sgd(rate, momentum=MOMENTUM)
-    return {"sgd": optax.sgd, "adam": optax.adam, "lbfgs": optax.lbfgs}[config.optimizer](rate)
+    if config.optimizer == "adam":
+        # The usual 1e-8 is 0 in float16, and Adam would divide 0 by 0.
+        return optax.adam(rate, eps=1e-4 if config.dtype == "float16" else 1e-8)
+    return {"sgd": optax.sgd, "lbfgs": optax.lbfgs}[config.optimizer](rate)
 
 
 def data(config: Config, dataset: Dataset, split: Split) -> tuple[jax.Array, jax.Array]:

@@ -55,6 +55,28 @@ class Case:
         """The op's name, with the variant in brackets."""
         return f"{self.op_name}[{self.variant}]" if self.variant else self.op_name
 
+    def combinations(self, *, every: bool) -> list[tuple[Sizes, Options]]:
+        """Return the pairs of sizes and options that fit; all, or enough to have each once."""
+        fitting = [
+            (sizes, options)
+            for sizes in self.sizes
+            for options in self.options
+            if self.fits(sizes, options)
+        ]
+        if every:
+            return fitting
+        chosen: list[tuple[Sizes, Options]] = []
+        for sizes, options in fitting:
+            if not any(sizes is s for s, _ in chosen):
+                unseen = [
+                    o for s, o in fitting if s is sizes and not any(o is p for _, p in chosen)
+                ]
+                chosen.append((sizes, unseen[0] if unseen else options))
+        for sizes, options in fitting:
+            if not any(options is o for _, o in chosen):
+                chosen.append((sizes, options))
+        return chosen
+
     def arguments(self, sizes: Sizes, dtype: str, seed: int) -> tuple[Any, ...]:
         """Return the inputs drawn for these sizes, floating ones in the dtype."""
         drawn = self.draw(np.random.default_rng(seed), **sizes)
@@ -89,7 +111,9 @@ def run_one(case: Case, sizes: Sizes, options: Options, dtype: str, seed: int = 
 
 
 def run(case: Case, dtype: str, seed: int = 0, *, raises: bool = True) -> Report:
-    """Return the report of a case in one dtype, over all its sizes and options.
+    """Return the report of a case in one dtype.
+
+    In float64 every size is run with every option, in lower precision each of both at least once.
 
     Raises:
       GradientMismatch: a witness contradicts the op, and `raises`; the message holds the reports
@@ -97,9 +121,7 @@ def run(case: Case, dtype: str, seed: int = 0, *, raises: bool = True) -> Report
     """
     reports = [
         run_one(case, sizes, options, dtype, seed)
-        for sizes in case.sizes
-        for options in case.options
-        if case.fits(sizes, options)
+        for sizes, options in case.combinations(every=dtype == "float64")
     ]
     failed = [report for report in reports if report.verdict is Verdict.FAIL]
     if failed and raises:

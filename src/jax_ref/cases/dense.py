@@ -1,5 +1,7 @@
 """Cases of the dense ops."""
 
+from typing import Any
+
 import numpy as np
 
 import manual_bp
@@ -32,12 +34,12 @@ def _column(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) ->
     return normal(rng, n, *batch), normal(rng, m, n), normal(rng, m)
 
 
-def _row_without_bias(rng: np.random.Generator, **sizes: int) -> tuple:
-    return (*_row(rng, **sizes)[:2], None)  # type: ignore[arg-type]
+def _row_without_bias(rng: np.random.Generator, **sizes: Any) -> tuple:
+    return (*_row(rng, **sizes)[:2], None)
 
 
-def _column_without_bias(rng: np.random.Generator, **sizes: int) -> tuple:
-    return (*_column(rng, **sizes)[:2], None)  # type: ignore[arg-type]
+def _column_without_bias(rng: np.random.Generator, **sizes: Any) -> tuple:
+    return (*_column(rng, **sizes)[:2], None)
 
 
 def _scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:

@@ -19,11 +19,16 @@ MLP_SIZES: tuple[Sizes, ...] = (
 )
 
 
+def _weights(rng: np.random.Generator, n: int, m: int) -> np.ndarray:
+    """Return weights small enough that tanh and sigmoid do not saturate, where y says little."""
+    return np.round(normal(rng, n, m) / (2 * np.sqrt(n)), 2)
+
+
 def _network(
     rng: np.random.Generator, batch: tuple[int, ...], widths: tuple[int, ...]
 ) -> tuple[Any, ...]:
     params = tuple(
-        mlp.Layer(W=cast("Any", normal(rng, n, m)), b=cast("Any", normal(rng, m)))
+        mlp.Layer(W=cast("Any", _weights(rng, n, m)), b=cast("Any", normal(rng, m)))
         for n, m in pairwise(widths)
     )
     return params, away_from_zero(rng, *batch, widths[0])
@@ -49,8 +54,8 @@ STAGES = (
 
 
 def _chain_parameters(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -> tuple:
-    first = (normal(rng, n, m), normal(rng, m))
-    return (first, (), (), (normal(rng, m, n), normal(rng, n)), ()), normal(rng, *batch, n)
+    first, second = (_weights(rng, n, m), normal(rng, m)), (_weights(rng, m, n), normal(rng, n) / 2)
+    return (first, (), (), second, ()), normal(rng, *batch, n)
 
 
 def _chain_reference(parameters: Any, x: Any, *, stages: tuple[Stage, ...]) -> Any:

@@ -3,10 +3,12 @@
 Slope    D(h) = (J(x + h d) − J(x − h d)) / 2h = ⟨∇J, d⟩ + h²/6 J''' + …
 Error    rounding ≈ u |J| / h, falling with h; truncation ∝ h², estimated as |D(2h) − D(h)| / 3.
          Their sum is least at h ≈ u^(1/3) = 2⁻¹⁷, where the bar is about 4e-11.
-Kinks    A kink between x and x ± 2h makes D(2h) and D(h) differ; so two smaller steps are tried as
-         well, and for each direction the step with the shortest bar is kept. A kink at x itself
-         shows in the one-sided slopes, which then differ however small the step; any value between
-         them is a subgradient, and `low` and `high` span it.
+Kinks    With D± the one-sided slopes, the jump |D+ − D−| is h |J''| where J is smooth, and doubles
+         with h. A kink at a distance a < h keeps it from doubling, but for a near 2h/3; the truth
+         then lies between D− and D+, or within a few bars of D(h). So two smaller steps are tried
+         as well, and for each direction the step with the shortest bar is kept, one without a
+         kink if there is one; if there is none, x is at a kink, and `low` and `high` span the
+         subgradients.
 Cost     Every coordinate of an array of up to 64 numbers; of a larger one 4 random signed
          directions, which see every coordinate at once, and 12 coordinates drawn at random.
 Source   Press et al. 2007, Numerical Recipes, §5.7
@@ -90,13 +92,12 @@ def _slopes(values: np.ndarray, here: float, h: np.ndarray) -> Slopes:
     central, wider = (up - down) / (2 * h), (up2 - down2) / (4 * h)
     size = np.maximum(np.abs(values).max(-1), abs(here)) + np.finfo(np.float64).tiny
     rounding = 4 * np.finfo(np.float64).eps * size / h
-    bars = np.abs(wider - central) / 3 + rounding
-    best = (np.arange(len(values)), bars.argmin(-1))
-
     right, left = (up - here) / h, (here - down) / h
     jump = np.abs(right - left)
-    # At a kink the jump stays as the step shrinks; elsewhere it shrinks with the step.
-    kink = (jump > 8 * rounding).all(-1) & (jump[:, -1] > 0.5 * jump[:, 0])
-    low = np.where(kink, np.minimum(right, left)[best], central[best])
-    high = np.where(kink, np.maximum(right, left)[best], central[best])
+    wider_jump = np.abs((up2 - here) - (here - down2)) / (2 * h)
+    kink = (jump > 20 * rounding) & (np.abs(wider_jump - 2 * jump) > 0.1 * jump)
+    bars = np.abs(wider - central) / 3 + rounding
+    best = (np.arange(len(values)), np.where(kink, bars + jump, bars).argmin(-1))
+    low = np.where(kink, np.minimum(right, left), central)[best]
+    high = np.where(kink, np.maximum(right, left), central)[best]
     return Slopes(low, high, bars[best])

@@ -23,3 +23,21 @@ def ulp(x: float, dtype: Any) -> float:
     information = jnp.finfo(dtype)
     exponent = np.floor(np.log2(max(abs(x), float(information.tiny))))
     return float(information.eps) * 2.0 ** float(exponent)
+
+
+def beside(tree: Any, rng: np.random.Generator) -> Any:
+    """Return the tree with its floating leaves moved by an ulp or two, at random.
+
+    The rounding error of one evaluation is a matter of luck; that of a few neighbouring points
+    tells its size.
+    """
+
+    def move(leaf: Any) -> Any:
+        leaf = jnp.asarray(leaf)
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return leaf
+        relative = float(jnp.finfo(leaf.dtype).eps) * rng.choice([-1.0, 1.0], leaf.shape)
+        moved = np.asarray(leaf, np.float64) * (1 + relative)
+        return jnp.asarray(moved.astype(leaf.dtype))
+
+    return jax.tree.map(move, tree)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp, xlog1py, xlogy
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 Outputs = Float[Array, "*batch n"]
 Loss = Float[Array, "*reduced"]
@@ -38,7 +38,7 @@ def binary_cross_entropy_on_probabilities(
 
 def softmax_cross_entropy(
     logits: Float[Array, "*batch v"],
-    labels: Int[Array, "*batch"] | Float[Array, "*batch v"],
+    labels: Integer[Array, "*batch"] | Float[Array, "*batch v"],
     *,
     reduction: str = "mean",
 ) -> Loss:

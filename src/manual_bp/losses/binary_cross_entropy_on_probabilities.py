@@ -33,6 +33,11 @@ class Residual:
     reduction: Reduction = op.static()
 
 
+def _inside(p: jax.Array) -> jax.Array:
+    """Return p in the dtype in which sums accumulate, NaN where it is no probability."""
+    return jnp.where((p >= 0) & (p <= 1), op.wide(p), jnp.nan)
+
+
 def _weighted(weight: jax.Array, term: jax.Array) -> jax.Array:
     """Return weight ⊙ term, 0 wherever the weight is 0, whatever the term."""
     return jnp.where(weight == 0, 0, weight * term)
@@ -47,7 +52,7 @@ def forward(
     """Return the cross-entropy summed over n, reduced over the batch, and the residual.
 
     Args:
-      probabilities: of class 1, in [0, 1], (*batch, n). Outside of it the loss is NaN.
+      probabilities: of class 1, in [0, 1], (*batch, n); outside of it loss and gradient are NaN.
       targets: the wanted probabilities, in [0, 1], same shape and dtype.
       reduction: "mean", "sum" or "none" over the batch.
 
@@ -57,7 +62,7 @@ def forward(
     """
     probabilities, targets = op.floating(NAME, probabilities=probabilities, targets=targets)
     reductions.expect_pair(NAME, "probabilities", "targets", probabilities, targets, reduction)
-    p, t = op.wide(probabilities), op.wide(targets)
+    p, t = _inside(probabilities), op.wide(targets)
     losses = -(_weighted(t, jnp.log(p)) + _weighted(1 - t, jnp.log1p(-p))).sum(-1)
     loss = reductions.reduce(losses, reduction, probabilities.dtype)
     return loss, Residual(probabilities, targets, reduction)
@@ -68,7 +73,7 @@ def backward(
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
     """Return (dprobabilities, dtargets)."""
     dtype, batch = residual.probabilities.dtype, residual.probabilities.shape[:-1]
-    p, t = op.wide(residual.probabilities), op.wide(residual.targets)
+    p, t = _inside(residual.probabilities), op.wide(residual.targets)
     dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype)
     dp = dl * (_weighted(1 - t, 1 / (1 - p)) - _weighted(t, 1 / p))  # (1)
     dt = dl * (jnp.log1p(-p) - jnp.log(p))  # (2)

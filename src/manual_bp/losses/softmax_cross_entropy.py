@@ -23,7 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from manual_bp import op
 from manual_bp.dense.log_softmax import log_normalise
@@ -38,7 +38,7 @@ class Residual:
     """The log-probabilities and the labels; `dtype` is that of the logits."""
 
     log_p: Float[Array, "*batch v"]
-    labels: Int[Array, "*batch"] | Float[Array, "*batch v"]
+    labels: Integer[Array, "*batch"] | Float[Array, "*batch v"]
     dtype: Any = op.static()
     reduction: Reduction = op.static()
 
@@ -52,16 +52,17 @@ def _check_labels(labels: jax.Array, logits: jax.Array) -> None:
                 raise ValueError(op.complaint(NAME, "labels", f"0 … {classes - 1}", extreme))
 
 
-def _at_label(labels: Int[Array, "*batch"], classes: int) -> jax.Array:
-    """Return where the class is the label, (*batch, v)."""
-    return labels[..., None] == jnp.arange(classes, dtype=labels.dtype).reshape(
-        *(1,) * labels.ndim, -1
-    )
+def _one_hot(labels: Integer[Array, "*batch"], classes: int) -> tuple[jax.Array, jax.Array]:
+    """Return where a class is the label, (*batch, v), and where a label is a class, (*batch,)."""
+    # A narrow dtype may not hold the number of classes.
+    labels = labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
+    numbers = jnp.arange(classes, dtype=labels.dtype).reshape(*(1,) * labels.ndim, -1)
+    return labels[..., None] == numbers, (labels >= 0) & (labels < classes)
 
 
 def forward(
     logits: Float[Array, "*batch v"],
-    labels: Int[Array, "*batch"] | Float[Array, "*batch v"],
+    labels: Integer[Array, "*batch"] | Float[Array, "*batch v"],
     *,
     reduction: Reduction = "mean",
 ) -> tuple[Float[Array, "*reduced"], Residual]:
@@ -85,9 +86,8 @@ def forward(
     if jnp.issubdtype(labels.dtype, jnp.integer):
         _check_labels(labels, logits)
         reductions.check(NAME, labels.shape, reduction)
-        known = (labels >= 0) & (labels < logits.shape[-1])
-        picked = jnp.where(_at_label(labels, logits.shape[-1]), log_p, 0).sum(-1)
-        losses = jnp.where(known, -picked, jnp.nan)
+        at_label, known = _one_hot(labels, logits.shape[-1])
+        losses = jnp.where(known, -jnp.where(at_label, log_p, 0).sum(-1), jnp.nan)
     else:
         _, labels = op.floating(NAME, logits=logits, labels=labels)
         reductions.expect_pair(NAME, "logits", "labels", logits, labels, reduction)
@@ -104,11 +104,9 @@ def backward(
     log_p, labels, dtype = residual.log_p, residual.labels, residual.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, log_p.shape[:-1], dtype)
     if jnp.issubdtype(labels.dtype, jnp.integer):
-        classes = log_p.shape[-1]
-        at_label = _at_label(labels, classes)
-        known = ((labels >= 0) & (labels < classes))[..., None]
+        at_label, known = _one_hot(labels, log_p.shape[-1])
         slope = jnp.where(at_label, jnp.expm1(log_p), jnp.exp(log_p))  # (3), (1)
-        return jnp.where(known, dl * slope, jnp.nan).astype(dtype), None
+        return jnp.where(known[..., None], dl * slope, jnp.nan).astype(dtype), None
     t = op.wide(labels)
     dlogits = dl * (jnp.exp(log_p) * t.sum(-1, keepdims=True) - t)  # (1)
     dlabels = -dl * log_p  # (2)

@@ -6,7 +6,7 @@ Derive   L depends on xˡ⁻¹ and θˡ only through xˡ. With dxˡ = ∂L/∂x�
   (1) dxˡ⁻¹, dθˡ = opˡ.backward(residualˡ, dxˡ),   from dxᴸ = dy down to dx⁰ = dx
          Each dxˡ is computed once and used for everything below it: the cost is a small multiple of
          the forward's at any depth, where a sum over all paths would grow exponentially.
-Saved    the residuals of the ops.
+Saved    the residuals of the ops.      Kinks   those of the ops.
 Source   Rumelhart, Hinton & Williams 1986; Linnainmaa 1970
 """
 

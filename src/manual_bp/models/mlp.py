@@ -12,6 +12,7 @@ Derive   Let δˡ = ∂L/∂uˡ, the sensitivity of the loss to the pre-activati
          It is a `chain` of linear, f, linear, f …; δˡ is the cotangent that reaches linear l.
 Decay    `loss_and_gradients` can add λ/2 Σ W² (or λ/(2m) Σ W² with m the batch) over the weights.
 Saved    xˡ⁻¹ and Wˡ, and what f keeps, mostly its output, computed in the forward pass anyway.
+Kinks    those of f.
 Source   Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors"
 """
 

@@ -1,0 +1,200 @@
+"""Elementwise functions: any shape, any dtype, extreme values, kinks, settings, bad input."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawing import DTYPES, LOW, cases_of, check_drawn, drawn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import manual_bp
+from jax_ref import cases
+from manual_bp.activations import Elementwise, table
+
+every_activation = pytest.mark.parametrize("f", table.values(), ids=list(table))
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+LARGE = 1e4
+# f and f' at +LARGE and at −LARGE.
+LIMITS = {
+    "identity": ((LARGE, 1), (-LARGE, 1)),
+    "sigmoid": ((1, 0), (0, 0)),
+    "tanh": ((1, 0), (-1, 0)),
+    "relu": ((LARGE, 1), (0, 0)),
+    "leaky_relu": ((LARGE, 1), (-0.01 * LARGE, 0.01)),
+    "softplus": ((LARGE, 1), (0, 0)),
+    "log_sigmoid": ((0, 0), (-LARGE, 1)),
+}
+
+
+def value_and_slope(f: Elementwise, u: Any, **chosen: float) -> tuple[jax.Array, jax.Array]:
+    y, residual = f.forward(u, **chosen)
+    (du,) = f.backward(residual, jnp.ones_like(y))
+    return y, du
+
+
+@pytest.mark.parametrize("case", cases_of(*table), ids=lambda case: case.name)
+@settings(max_examples=4)
+@given(data=st.data())
+def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+    check_drawn(case, *data.draw(drawn(case)))
+
+
+def test_every_activation_has_limits_written_down() -> None:
+    assert set(LIMITS) == set(table)
+
+
+@every_dtype
+@every_activation
+def test_value_and_slope_at_extremes_are_the_limits(f: Elementwise, dtype: str) -> None:
+    u = jnp.asarray([LARGE, -LARGE, -LARGE, LARGE], dtype)
+    y, du = value_and_slope(f, u)
+    above, below = LIMITS[f.name]
+    ulp = float(jnp.finfo(dtype).eps)
+    wanted_y, wanted_du = np.array([above, below, below, above], np.float64).T
+    np.testing.assert_allclose(np.float64(y), wanted_y, rtol=ulp, atol=0)
+    np.testing.assert_allclose(np.float64(du), wanted_du, rtol=ulp, atol=0)
+
+
+@every_dtype
+@every_activation
+def test_extremes_do_not_disturb_their_neighbours(f: Elementwise, dtype: str) -> None:
+    mixed = value_and_slope(f, jnp.asarray([0.5, LARGE, -1.25, -LARGE], dtype))
+    alone = value_and_slope(f, jnp.asarray([0.5, -1.25], dtype))
+    for with_neighbours, without in zip(mixed, alone, strict=True):
+        assert jnp.isfinite(with_neighbours).all()
+        np.testing.assert_array_equal(with_neighbours[::2], without)
+
+
+TAILS = {
+    "sigmoid": (-80.0, lambda u: (np.exp(u), np.exp(u))),
+    "softplus": (-80.0, lambda u: (np.exp(u), np.exp(u))),
+    "log_sigmoid": (80.0, lambda u: (-np.exp(-u), np.exp(-u))),
+}
+
+
+@pytest.mark.parametrize("name", TAILS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_a_tiny_slope_keeps_every_digit(name: str, dtype: str) -> None:
+    u, tail = TAILS[name]
+    came = value_and_slope(table[name], jnp.asarray(u, dtype))
+    # XLA's float32 exponential is off by u times half an ulp.
+    rtol = 4 * float(jnp.finfo(dtype).eps) + (80 * 2.0**-24 if dtype != "float64" else 1e-14)
+    np.testing.assert_allclose(np.float64(came), tail(u), rtol=rtol, atol=0)
+
+
+@pytest.mark.parametrize("dtype", LOW)
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_a_slope_from_the_rounded_output_errs_by_its_rounding(name: str, dtype: str) -> None:
+    u = jnp.linspace(-9, 9, 181).astype(dtype)
+    _, du = value_and_slope(table[name], u)
+    _, truth = value_and_slope(table[name], u.astype(jnp.float64))
+    error = np.abs(np.float64(du) - np.float64(truth)).max()
+    # |d slope / d y| ≤ 2, y is rounded once to half an ulp of 1 and XLA's tanh adds an ulp or two.
+    assert error <= 4 * float(jnp.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@every_dtype
+def test_relu_slope_at_zero_is_the_convention_asked_for(
+    slope: float, zero: float, dtype: str
+) -> None:
+    u = jnp.asarray([-1, zero, 2], dtype)
+    y, du = value_and_slope(manual_bp.relu, u, slope_at_zero=slope)
+    np.testing.assert_array_equal(np.float64(y), [0, 0, 2])
+    np.testing.assert_array_equal(np.float64(du), [0, slope, 1])
+
+
+def test_relu_agrees_with_jax_under_its_two_conventions() -> None:
+    u = jnp.asarray([-1.5, -0.0, 0.0, 3.0])
+
+    def slope_of(f: Any) -> jax.Array:
+        return jax.vmap(jax.grad(f))(u)
+
+    (_, by_hand), (_, halved) = (
+        value_and_slope(manual_bp.relu, u, slope_at_zero=s) for s in (0.0, 0.5)
+    )
+    np.testing.assert_array_equal(by_hand, slope_of(jax.nn.relu))
+    np.testing.assert_array_equal(halved, slope_of(lambda v: jnp.maximum(v, 0)))
+    assert value_and_slope(manual_bp.relu, u)[1].tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("at_zero", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("below", [0.0, 0.01, 0.3, -0.5])
+def test_leaky_relu_has_three_slopes(below: float, at_zero: float) -> None:
+    u = jnp.asarray([-2.0, -0.0, 0.0, 2.0])
+    y, du = value_and_slope(manual_bp.leaky_relu, u, negative_slope=below, slope_at_zero=at_zero)
+    np.testing.assert_array_equal(y, [-2 * below, 0, 0, 2])
+    np.testing.assert_array_equal(du, [below, at_zero, at_zero, 1])
+
+
+def test_leaky_relu_agrees_with_jax() -> None:
+    u = jnp.asarray([-1.5, 0.0, 3.0])
+    y, du = value_and_slope(manual_bp.leaky_relu, u)
+    np.testing.assert_allclose(y, jax.nn.leaky_relu(u), rtol=1e-15)
+    np.testing.assert_allclose(du, jax.vmap(jax.grad(jax.nn.leaky_relu))(u), rtol=1e-15)
+
+
+def test_with_settings_changes_the_defaults_of_a_copy() -> None:
+    flat = manual_bp.relu.with_settings(slope_at_zero=0.0)
+    zero = jnp.zeros(1)
+    assert value_and_slope(flat, zero)[1].tolist() == [0]
+    assert value_and_slope(flat, zero, slope_at_zero=0.5)[1].tolist() == [0.5]
+    assert value_and_slope(manual_bp.relu, zero)[1].tolist() == [1]
+    assert flat != manual_bp.relu
+    assert hash(flat) != hash(manual_bp.relu)
+    assert repr(flat) == "manual_bp.relu(slope_at_zero=0.0)"
+    assert repr(manual_bp.tanh) == "manual_bp.tanh"
+
+
+def test_the_kinks_are_declared() -> None:
+    assert {name for name, f in table.items() if f.kink} == {"relu", "leaky_relu"}
+
+
+def test_a_nan_stays_a_nan() -> None:
+    for f in table.values():
+        y, du = value_and_slope(f, jnp.asarray([jnp.nan, 1.0]))
+        assert jnp.isnan(y).tolist() == [True, False]
+        assert jnp.isfinite(du[1])
+
+
+@every_activation
+def test_integers_are_refused(f: Elementwise, without_annotations: None) -> None:
+    for dtype in (jnp.int32, jnp.uint8, jnp.bool):
+        with pytest.raises(TypeError) as caught:
+            f.forward(jnp.ones(2, dtype))
+        assert str(caught.value) == (
+            f"{f.name}: u: expected a floating dtype, got {jnp.dtype(dtype)}"
+        )
+
+
+@every_activation
+def test_an_unknown_setting_is_refused(f: Elementwise) -> None:
+    known = {
+        "relu": "one of slope_at_zero",
+        "leaky_relu": "one of negative_slope, slope_at_zero",
+    }.get(f.name, "no settings")
+    message = f"{f.name}: settings: expected {known}, got slope"
+    for call in (lambda: f.forward(jnp.ones(2), slope=1.0), lambda: f.with_settings(slope=1.0)):
+        with pytest.raises(TypeError) as caught:
+            call()
+        assert str(caught.value) == message
+
+
+@every_activation
+def test_a_cotangent_unlike_the_output_is_refused(
+    f: Elementwise, without_annotations: None
+) -> None:
+    _, residual = f.forward(jnp.ones((2, 3)))
+    with pytest.raises(ValueError, match=f.name) as wrong_shape:
+        f.backward(residual, jnp.ones((3, 2)))
+    assert str(wrong_shape.value) == f"{f.name}: dy: expected shape (2, 3) of y, got (3, 2)"
+    with pytest.raises(TypeError) as wrong_dtype:
+        f.backward(residual, jnp.ones((2, 3), jnp.float32))
+    assert str(wrong_dtype.value) == (
+        f"{f.name}: dy: expected float64, the dtype of y, got float32"
+    )

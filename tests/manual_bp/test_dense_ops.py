@@ -1,0 +1,259 @@
+"""Affine maps and softmax: any shape, both forms, extreme values, bad input."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawing import DTYPES, cases_of, check_drawn, drawn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import manual_bp
+from jax_ref import cases
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def random(*shape: int, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+@pytest.mark.parametrize(
+    "case",
+    cases_of("linear", "linear_column", "softmax", "log_softmax"),
+    ids=lambda case: case.name,
+)
+@settings(max_examples=5)
+@given(data=st.data())
+def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+    check_drawn(case, *data.draw(drawn(case)))
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (5,), (0,)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_s1_17_the_row_form_is_the_column_form_transposed(
+    batch: tuple[int, ...], biased: bool
+) -> None:
+    x, W, dy = random(*batch, 3), random(3, 4), random(*batch, 4)
+    b = random(4) if biased else None
+    row, row_residual = manual_bp.linear.forward(x, W, b)
+    column, column_residual = manual_bp.linear_column.forward(x.T, W.T, b)
+    np.testing.assert_allclose(row, column.T, rtol=1e-14, atol=1e-14)
+    dx, dW, db = manual_bp.linear.backward(row_residual, dy)
+    dx_column, dW_column, db_column = manual_bp.linear_column.backward(column_residual, dy.T)
+    np.testing.assert_allclose(dx, dx_column.T, rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(dW, dW_column.T, rtol=1e-14, atol=1e-14)
+    assert (db is None) == (db_column is None) == (not biased)
+    if biased:
+        np.testing.assert_allclose(db, db_column, rtol=1e-14, atol=1e-14)
+
+
+def test_a_square_weight_is_not_transposed() -> None:
+    W = jnp.asarray([[0.0, 2.0], [0.0, 0.0]])
+    u, residual = manual_bp.linear.forward(jnp.asarray([3.0, 5.0]), W)
+    dx, dW, db = manual_bp.linear.backward(residual, jnp.asarray([7.0, 11.0]))
+    assert u.tolist() == [0, 6]
+    assert dx.tolist() == [22, 0]
+    assert dW.tolist() == [[21, 33], [35, 55]]
+    assert db is None
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_sums_do_not_stall(dtype: str) -> None:
+    ones = jnp.ones((4096, 1), dtype)
+    _, residual = manual_bp.linear.forward(ones, jnp.ones((1, 1), dtype), jnp.zeros(1, dtype))
+    _, dW, db = manual_bp.linear.backward(residual, ones)
+    assert (float(dW[0, 0]), float(db[0])) == (4096, 4096)
+    u, _ = manual_bp.linear.forward(ones.T, ones)
+    assert float(u[0, 0]) == 4096
+
+
+SCORES = (1e4, -1e4, 0.0)
+UPSTREAM = (0.5, -2.0, 3.0)
+
+
+@every_dtype
+def test_softmax_of_extremes_is_one_hot_and_its_gradient_zero(dtype: str) -> None:
+    y, residual = manual_bp.softmax.forward(jnp.asarray(SCORES, dtype))
+    (du,) = manual_bp.softmax.backward(residual, jnp.asarray(UPSTREAM, dtype))
+    assert y.tolist() == [1, 0, 0]
+    assert du.tolist() == [0, 0, 0]
+
+
+@every_dtype
+def test_log_softmax_of_extremes_is_finite(dtype: str) -> None:
+    u = jnp.asarray(SCORES, dtype)
+    y, residual = manual_bp.log_softmax.forward(u)
+    (du,) = manual_bp.log_softmax.backward(residual, jnp.asarray(UPSTREAM, dtype))
+    np.testing.assert_array_equal(np.float64(y), np.float64(u) - np.float64(u[0]))
+    assert du.tolist() == [0.5 - 1.5, -2, 3]
+
+
+@every_dtype
+@pytest.mark.parametrize("level", [1e4, -1e4])
+def test_equal_extremes_share_equally(level: float, dtype: str) -> None:
+    u, dy = jnp.full(4, level, dtype), jnp.asarray([1, -2, 4, 0.5], dtype)
+    y, residual = manual_bp.softmax.forward(u)
+    (du,) = manual_bp.softmax.backward(residual, dy)
+    assert y.tolist() == [0.25] * 4
+    wanted = (np.float64(dy) - np.float64(dy).mean()) / 4
+    ulp = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(np.float64(du), wanted, rtol=ulp)
+    y, residual = manual_bp.log_softmax.forward(u)
+    (du,) = manual_bp.log_softmax.backward(residual, dy)
+    np.testing.assert_allclose(np.float64(y), -np.log(4), rtol=ulp)
+    # e^y is taken from the rounded y, so the error is measured against the largest entry.
+    wanted = np.float64(dy) - 3.5 / 4
+    np.testing.assert_allclose(np.float64(du), wanted, atol=2 * ulp * np.abs(wanted).max())
+
+
+def test_a_softmax_masked_by_minus_infinity_ignores_the_mask() -> None:
+    u = jnp.asarray([0.5, -jnp.inf, 1.5])
+    y, residual = manual_bp.softmax.forward(u)
+    (du,) = manual_bp.softmax.backward(residual, jnp.asarray(UPSTREAM))
+    alone, alone_residual = manual_bp.softmax.forward(u[::2])
+    (dalone,) = manual_bp.softmax.backward(alone_residual, jnp.asarray(UPSTREAM[::2]))
+    assert y[1] == du[1] == 0
+    np.testing.assert_allclose(y[::2], alone, rtol=1e-15)
+    np.testing.assert_allclose(du[::2], dalone, rtol=1e-15)
+
+
+def test_the_small_probabilities_of_a_softmax_keep_their_gradients() -> None:
+    u = jnp.asarray([50.0, 0.0], jnp.float32)
+    y, residual = manual_bp.softmax.forward(u)
+    (du,) = manual_bp.softmax.backward(residual, jnp.asarray([0.0, 1.0], jnp.float32))
+    tiny = np.exp(-50.0)
+    np.testing.assert_allclose(np.float64(y[1]), tiny, rtol=1e-5)
+    np.testing.assert_allclose(np.float64(du), [-tiny, tiny], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+def test_every_axis_is_the_last_one_moved(name: str, axis: int) -> None:
+    op, u, dy = getattr(manual_bp, name), random(2, 3, 5), random(2, 3, 5, seed=1)
+
+    def pull(u: Any, dy: Any, axis: int) -> tuple[Any, Any]:
+        y, residual = op.forward(u, axis=axis)
+        return y, op.backward(residual, dy)[0]
+
+    moved = pull(jnp.moveaxis(u, axis, -1), jnp.moveaxis(dy, axis, -1), -1)
+    for came, wanted in zip(pull(u, dy, axis), moved, strict=True):
+        np.testing.assert_allclose(jnp.moveaxis(came, axis, -1), wanted, rtol=1e-14, atol=1e-15)
+
+
+@pytest.mark.parametrize("batch", [(), (4,), (0,), (2, 3)])
+def test_the_jacobian_of_softmax_gives_its_backward(batch: tuple[int, ...]) -> None:
+    u, dy = random(*batch, 5), random(*batch, 5, seed=1)
+    y, residual = manual_bp.softmax.forward(u)
+    jacobian = manual_bp.softmax.jacobian(y)
+    (du,) = manual_bp.softmax.backward(residual, dy)
+    assert jacobian.shape == (*batch, 5, 5)
+    np.testing.assert_allclose(du, jnp.einsum("...ji,...j->...i", jacobian, dy), atol=1e-15)
+    np.testing.assert_allclose(jacobian, jnp.swapaxes(jacobian, -1, -2), atol=0)
+
+
+def message(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
+    with pytest.raises(kind) as caught:
+        function(*args, **keywords)
+    return str(caught.value)
+
+
+F32 = jnp.float32
+LINEAR_COMPLAINTS = [
+    (TypeError, (jnp.ones(3, int), jnp.ones((3, 2))), "x: expected a floating dtype, got int64"),
+    (TypeError, (jnp.ones(3), jnp.ones((3, 2), int)), "W: expected a floating dtype, got int64"),
+    (
+        TypeError,
+        (jnp.ones(3), jnp.ones((3, 2), F32)),
+        "W: expected float64, the dtype of x, got float32",
+    ),
+    (
+        TypeError,
+        (jnp.ones(3), jnp.ones((3, 2)), jnp.ones(2, F32)),
+        "b: expected float64, the dtype of x, got float32",
+    ),
+    (
+        ValueError,
+        (jnp.ones(()), jnp.ones((3, 2))),
+        "x: expected rank 1 or more, got shape ()",
+    ),
+    (
+        ValueError,
+        (jnp.ones((5, 3)), jnp.ones((4, 2))),
+        "W: expected shape (3, _) for x of shape (5, 3), got (4, 2)",
+    ),
+    (
+        ValueError,
+        (jnp.ones((5, 3)), jnp.ones(3)),
+        "W: expected shape (3, _) for x of shape (5, 3), got (3,)",
+    ),
+    (
+        ValueError,
+        (jnp.ones((5, 3)), jnp.ones((3, 2)), jnp.ones(3)),
+        "b: expected shape (2,) for W of shape (3, 2), got (3,)",
+    ),
+    (
+        ValueError,
+        (jnp.ones((5, 3)), jnp.ones((3, 2)), jnp.ones((1, 2))),
+        "b: expected shape (2,) for W of shape (3, 2), got (1, 2)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "args", "wanted"), LINEAR_COMPLAINTS)
+def test_linear_complains(
+    kind: type[Exception], args: tuple[Any, ...], wanted: str, without_annotations: None
+) -> None:
+    assert message(kind, manual_bp.linear.forward, *args) == f"linear: {wanted}"
+
+
+def test_linear_column_complains(without_annotations: None) -> None:
+    forward, x = manual_bp.linear_column.forward, jnp.ones((3, 5))
+    assert message(ValueError, forward, x, jnp.ones((2, 4))) == (
+        "linear_column: W: expected shape (_, 3) for x of shape (3, 5), got (2, 4)"
+    )
+    assert message(ValueError, forward, x, jnp.ones((2, 3)), jnp.ones(3)) == (
+        "linear_column: b: expected shape (2,) for W of shape (2, 3), got (3,)"
+    )
+    assert message(ValueError, forward, jnp.ones(()), jnp.ones((2, 3))) == (
+        "linear_column: x: expected rank 1 or more, got shape ()"
+    )
+    assert message(TypeError, forward, x, jnp.ones((2, 3), F32)) == (
+        "linear_column: W: expected float64, the dtype of x, got float32"
+    )
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_complains(name: str, without_annotations: None) -> None:
+    forward = getattr(manual_bp, name).forward
+    assert message(TypeError, forward, jnp.ones(3, int)) == (
+        f"{name}: u: expected a floating dtype, got int64"
+    )
+    assert message(ValueError, forward, jnp.ones(())) == (
+        f"{name}: axis: expected an axis of shape (), got -1"
+    )
+    assert message(ValueError, forward, jnp.ones((2, 3)), axis=2) == (
+        f"{name}: axis: expected an axis of shape (2, 3), got 2"
+    )
+
+
+def test_the_jacobian_complains(without_annotations: None) -> None:
+    assert message(ValueError, manual_bp.softmax.jacobian, jnp.ones(())) == (
+        "softmax.jacobian: y: expected rank 1 or more, got shape ()"
+    )
+
+
+@pytest.mark.parametrize("name", ["linear", "linear_column", "softmax", "log_softmax"])
+def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations: None) -> None:
+    op = getattr(manual_bp, name)
+    args = (jnp.ones((3, 3)),) * (2 if "linear" in name else 1)
+    _, residual = op.forward(*args)
+    for shape in ((3,), (3, 1), (2, 3, 3)):
+        assert message(ValueError, op.backward, residual, jnp.ones(shape)) == (
+            f"{name}: dy: expected shape (3, 3) of y, got {shape}"
+        )
+    assert message(TypeError, op.backward, residual, jnp.ones((3, 3), F32)) == (
+        f"{name}: dy: expected float64, the dtype of y, got float32"
+    )

@@ -1,0 +1,298 @@
+"""Losses: any shape, reductions, extreme logits, tiny gradients, labels, bad input."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawing import DTYPES, cases_of, check_drawn, drawn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import manual_bp
+from jax_ref import cases
+
+NAMES = (
+    "squared_error",
+    "binary_cross_entropy",
+    "binary_cross_entropy_on_probabilities",
+    "softmax_cross_entropy",
+    "softmax_squared_error",
+)
+FIRST = {
+    "squared_error": ("prediction", "target"),
+    "binary_cross_entropy": ("logits", "targets"),
+    "binary_cross_entropy_on_probabilities": ("probabilities", "targets"),
+    "softmax_cross_entropy": ("logits", "labels"),
+    "softmax_squared_error": ("logits", "target"),
+}
+every_loss = pytest.mark.parametrize("name", NAMES)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def pull(name: str, *args: Any, reduction: str = "none") -> tuple[Any, ...]:
+    """Return the loss and the cotangents of all arguments for dL = 1."""
+    loss = getattr(manual_bp, name)
+    y, residual = loss.forward(*args, reduction=reduction)
+    return y, *loss.backward(residual, jnp.ones_like(y))
+
+
+@pytest.mark.parametrize("case", cases_of(*NAMES), ids=lambda case: case.name)
+@settings(max_examples=5)
+@given(data=st.data())
+def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+    check_drawn(case, *data.draw(drawn(case)))
+
+
+@every_loss
+def test_the_three_reductions_are_one_loss(name: str) -> None:
+    rng = np.random.default_rng(0)
+    args = tuple(jnp.asarray(rng.uniform(0.1, 0.9, (2, 3, 4))) for _ in range(2))
+    none, sums, means = (pull(name, *args, reduction=r) for r in ("none", "sum", "mean"))
+    assert (none[0].shape, sums[0].shape, means[0].shape) == ((2, 3), (), ())
+    np.testing.assert_allclose(sums[0], none[0].sum(), rtol=1e-14)
+    np.testing.assert_allclose(means[0], none[0].mean(), rtol=1e-14)
+    for each, summed, averaged in zip(none[1:], sums[1:], means[1:], strict=True):
+        np.testing.assert_array_equal(summed, each)
+        np.testing.assert_allclose(averaged, each / 6, rtol=1e-14)
+
+
+@every_loss
+def test_the_upstream_cotangent_of_each_sample_scales_its_own_gradient(name: str) -> None:
+    rng = np.random.default_rng(0)
+    args = tuple(jnp.asarray(rng.uniform(0.1, 0.9, (3, 4))) for _ in range(2))
+    loss = getattr(manual_bp, name)
+    y, residual = loss.forward(*args, reduction="none")
+    dl = jnp.asarray([2.0, -0.5, 0.0])
+    plain, scaled = loss.backward(residual, jnp.ones_like(y)), loss.backward(residual, dl)
+    for one, by_dl in zip(plain, scaled, strict=True):
+        np.testing.assert_allclose(by_dl, one * dl[:, None], rtol=1e-14)
+
+
+Z = (1e4, -1e4, 1e4, -1e4, 0.0)
+T = (1.0, 0.0, 0.0, 1.0, 0.5)
+
+
+@every_dtype
+def test_binary_cross_entropy_of_extreme_logits(dtype: str) -> None:
+    z, t = (jnp.asarray(values, dtype)[:, None] for values in (Z, T))
+    loss, dlogits, dtargets = pull("binary_cross_entropy", z, t)
+    at = np.float64(z[0, 0])
+    ulp = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(np.float64(loss), [0, 0, at, at, np.log(2)], rtol=ulp, atol=0)
+    np.testing.assert_array_equal(np.float64(dlogits)[:, 0], [0, 0, 1, -1, 0])
+    np.testing.assert_array_equal(dtargets, -z)
+
+
+LOGITS = ((1e4, -1e4, 0.0),) * 3
+
+
+@every_dtype
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_softmax_cross_entropy_of_extreme_logits(dtype: str, one_hot: bool) -> None:
+    u = jnp.asarray(LOGITS, dtype)
+    labels = jnp.eye(3, dtype=dtype) if one_hot else jnp.arange(3)
+    loss, dlogits, dlabels = pull("softmax_cross_entropy", u, labels)
+    below = np.float64(u[0, 0]) - np.float64(u[0])
+    np.testing.assert_array_equal(np.float64(loss), below)
+    np.testing.assert_array_equal(np.float64(dlogits), [1, 0, 0] - np.eye(3))
+    if one_hot:
+        np.testing.assert_array_equal(np.float64(dlabels), [below] * 3)
+    else:
+        assert dlabels is None
+
+
+@every_dtype
+def test_softmax_squared_error_of_extreme_logits(dtype: str) -> None:
+    target = jnp.asarray([[1, 0, 0], [0, 1, 0], [0, 0, 0.5]], dtype)
+    loss, dlogits, dtarget = pull("softmax_squared_error", jnp.asarray(LOGITS, dtype), target)
+    assert loss.tolist() == [0, 1, 0.625]
+    assert not dlogits.any()
+    np.testing.assert_array_equal(np.float64(dtarget), np.float64(target) - [1, 0, 0])
+
+
+@every_dtype
+def test_squared_error_of_extreme_predictions(dtype: str) -> None:
+    prediction = jnp.asarray([[1e4], [-1e4]], dtype)
+    loss, dprediction, dtarget = pull("squared_error", prediction, jnp.zeros((2, 1), dtype))
+    np.testing.assert_array_equal(dprediction, prediction)
+    np.testing.assert_array_equal(dtarget, -prediction)
+    # ½ 1e8 is more than float16 can hold.
+    wanted = np.inf if dtype == "float16" else np.float64(prediction[0, 0]) ** 2 / 2
+    np.testing.assert_allclose(np.float64(loss), wanted, rtol=float(jnp.finfo(dtype).eps))
+
+
+ONE_OR_ZERO = jnp.asarray([[1.0], [0.0]], jnp.float32)
+SATURATED = (1.0, 5.0, 10.0, 17.0, 46.0, 85.0)
+
+
+def rounding(z: float) -> float:
+    """Return the error of a few float32 roundings and of e^z, which errs by z half ulps."""
+    return (8 + z) * 2.0**-24
+
+
+@pytest.mark.parametrize("z", SATURATED)
+def test_a_tiny_gradient_of_binary_cross_entropy_keeps_its_digits(z: float) -> None:
+    logits = jnp.asarray([[z], [-z]], jnp.float32)
+    _, dlogits, _ = pull("binary_cross_entropy", logits, ONE_OR_ZERO)
+    sigma = 1 / (1 + np.exp(z))
+    np.testing.assert_allclose(np.float64(dlogits), [[-sigma], [sigma]], rtol=rounding(z))
+
+
+@pytest.mark.parametrize("z", SATURATED)
+def test_a_tiny_binary_cross_entropy_keeps_its_digits(z: float) -> None:
+    logits = jnp.asarray([[z], [-z]], jnp.float32)
+    loss, *_ = pull("binary_cross_entropy", logits, ONE_OR_ZERO)
+    np.testing.assert_allclose(np.float64(loss), np.log1p(np.exp(-z)), rtol=rounding(z))
+
+
+def _nearly_sure(z: float) -> tuple[Any, ...]:
+    return pull(
+        "softmax_cross_entropy", jnp.asarray([[z, 0.0, 0.0]], jnp.float32), jnp.asarray([0])
+    )
+
+
+@pytest.mark.parametrize("z", SATURATED)
+def test_a_tiny_gradient_of_softmax_cross_entropy_keeps_its_digits(z: float) -> None:
+    _, dlogits, _ = _nearly_sure(z)
+    p = np.exp(-z) / (1 + 2 * np.exp(-z))
+    np.testing.assert_allclose(np.float64(dlogits[0]), [-2 * p, p, p], rtol=rounding(z))
+
+
+@pytest.mark.parametrize("z", SATURATED)
+def test_a_tiny_softmax_cross_entropy_keeps_its_digits(z: float) -> None:
+    loss, *_ = _nearly_sure(z)
+    np.testing.assert_allclose(np.float64(loss), np.log1p(2 * np.exp(-z)), rtol=rounding(z))
+
+
+@every_dtype
+def test_probabilities_at_0_and_1(dtype: str) -> None:
+    p = jnp.asarray([[0.0], [1.0], [0.0], [1.0], [0.0], [1.0]], dtype)
+    t = jnp.asarray([[0.0], [1.0], [1.0], [0.0], [0.5], [0.5]], dtype)
+    loss, dp, dt = pull("binary_cross_entropy_on_probabilities", p, t)
+    inf = np.inf
+    assert loss.tolist() == [0, 0, inf, inf, inf, inf]
+    assert dp[:, 0].tolist() == [1, -1, -inf, inf, -inf, inf]
+    assert dt[:, 0].tolist() == [inf, -inf] * 3
+
+
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("p", [-0.1, 1.1, np.nan])
+def test_the_loss_of_what_is_no_probability_is_nan(p: float, t: float) -> None:
+    loss, *_ = pull("binary_cross_entropy_on_probabilities", jnp.asarray([p]), jnp.asarray([t]))
+    assert jnp.isnan(loss)
+
+
+def test_probabilities_behind_a_sigmoid_agree_with_logits() -> None:
+    z, t = jnp.linspace(-6, 6, 13)[:, None], jnp.linspace(0, 1, 13)[:, None]
+    p, residual = manual_bp.sigmoid.forward(z)
+    loss, dp, _ = pull("binary_cross_entropy_on_probabilities", p, t)
+    (dz,) = manual_bp.sigmoid.backward(residual, dp)
+    wanted_loss, wanted_dz, _ = pull("binary_cross_entropy", z, t)
+    np.testing.assert_allclose(loss, wanted_loss, rtol=1e-12)
+    np.testing.assert_allclose(dz, wanted_dz, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8", "int64"])
+def test_integer_and_one_hot_labels_agree(dtype: str) -> None:
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((2, 3, 5)))
+    labels = jnp.asarray([[0, 4, 2], [1, 1, 3]], dtype)
+    loss, du, none = pull("softmax_cross_entropy", u, labels)
+    soft_loss, soft_du, _ = pull("softmax_cross_entropy", u, jnp.eye(5)[labels])
+    assert none is None
+    np.testing.assert_allclose(loss, soft_loss, rtol=1e-14)
+    np.testing.assert_allclose(du, soft_du, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("dtype", "classes"), [("int8", 200), ("int8", 300), ("uint8", 300)])
+def test_there_may_be_more_classes_than_the_labels_dtype_can_count(
+    dtype: str, classes: int, without_annotations: None
+) -> None:
+    loss, du, _ = pull("softmax_cross_entropy", jnp.zeros((1, classes)), jnp.asarray([5], dtype))
+    np.testing.assert_allclose(loss, np.log(classes), rtol=1e-14)
+    np.testing.assert_allclose(du[0], 1 / classes - (np.arange(classes) == 5), rtol=1e-12)
+
+
+def test_a_label_out_of_range_is_an_error_where_it_can_be_read() -> None:
+    forward, u = manual_bp.softmax_cross_entropy.forward, jnp.ones((3, 4))
+    for labels, extreme in (([0, 4, 1], 4), ([3, -1, 0], -1)):
+        with pytest.raises(ValueError) as caught:  # noqa: PT011
+            forward(u, jnp.asarray(labels))
+        assert str(caught.value) == f"softmax_cross_entropy: labels: expected 0 … 3, got {extreme}"
+
+
+@pytest.mark.parametrize("labels", [(0, 4, 1), (0, -1, 1), (0, 2**31 - 1, 1)])
+def test_a_label_out_of_range_under_jit_is_nan_for_its_sample_alone(
+    labels: tuple[int, ...],
+) -> None:
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((3, 4)))
+    loss, du, _ = jax.jit(lambda u, k: pull("softmax_cross_entropy", u, k))(u, jnp.asarray(labels))
+    assert jnp.isnan(loss).tolist() == [False, True, False]
+    assert jnp.isnan(du).all(-1).tolist() == [False, True, False]
+    sound = jnp.asarray(labels)[::2]
+    wanted_loss, wanted_du, _ = pull("softmax_cross_entropy", u[::2], sound)
+    np.testing.assert_allclose(loss[::2], wanted_loss, rtol=1e-14)
+    np.testing.assert_allclose(du[::2], wanted_du, rtol=1e-14)
+
+
+def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
+    with pytest.raises(kind) as caught:
+        function(*args, **keywords)
+    return str(caught.value)
+
+
+@every_loss
+def test_a_bad_pair_is_refused(name: str, without_annotations: None) -> None:
+    forward, (first, second), good = getattr(manual_bp, name).forward, FIRST[name], jnp.ones((2, 3))
+    assert complaint(ValueError, forward, good, jnp.ones((2, 4))) == (
+        f"{name}: {second}: expected shape (2, 3) of {first}, got (2, 4)"
+    )
+    assert complaint(ValueError, forward, jnp.ones(()), jnp.ones(())) == (
+        f"{name}: {first}: expected rank 1 or more, got shape ()"
+    )
+    assert complaint(TypeError, forward, jnp.ones((2, 3), int), good) == (
+        f"{name}: {first}: expected a floating dtype, got int64"
+    )
+    assert complaint(TypeError, forward, good, jnp.ones((2, 3), jnp.float32)) == (
+        f"{name}: {second}: expected float64, the dtype of {first}, got float32"
+    )
+
+
+@every_loss
+def test_a_bad_reduction_is_refused(name: str, without_annotations: None) -> None:
+    forward, good, empty = getattr(manual_bp, name).forward, jnp.ones((2, 3)), jnp.ones((0, 3))
+    assert complaint(ValueError, forward, good, good, reduction="average") == (
+        f"{name}: reduction: expected one of 'mean', 'sum', 'none', got 'average'"
+    )
+    assert complaint(ValueError, forward, empty, empty) == (
+        f"{name}: batch: expected at least one sample for reduction='mean', got batch shape (0,)"
+    )
+    assert float(forward(empty, empty, reduction="sum")[0]) == 0
+
+
+@every_loss
+def test_a_cotangent_unlike_the_loss_is_refused(name: str, without_annotations: None) -> None:
+    loss, half = getattr(manual_bp, name), jnp.full((2, 3), 0.5)
+    for reduction, shape in (("mean", ()), ("sum", ()), ("none", (2,))):
+        y, residual = loss.forward(half, half, reduction=reduction)
+        assert complaint(ValueError, loss.backward, residual, jnp.ones((3,))) == (
+            f"{name}: dy: expected shape {shape} of y, got (3,)"
+        )
+        assert complaint(TypeError, loss.backward, residual, y.astype(jnp.float32)) == (
+            f"{name}: dy: expected float64, the dtype of y, got float32"
+        )
+
+
+def test_labels_of_a_wrong_shape_or_dtype_are_refused(without_annotations: None) -> None:
+    forward, u = manual_bp.softmax_cross_entropy.forward, jnp.ones((2, 3))
+    place = "softmax_cross_entropy: labels:"
+    assert complaint(ValueError, forward, u, jnp.zeros((3,), int)) == (
+        f"{place} expected shape (2,) for integer labels, got (3,)"
+    )
+    assert complaint(ValueError, forward, u, jnp.zeros((2, 3), int)) == (
+        f"{place} expected shape (2,) for integer labels, got (2, 3)"
+    )
+    assert complaint(TypeError, forward, u, jnp.zeros((2, 3), bool)) == (
+        f"{place} expected a floating dtype, got bool"
+    )
