@@ -11,8 +11,18 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-hypothesis.settings.register_profile("default", deadline=None, max_examples=20, print_blob=True)
+hypothesis.settings.register_profile("default", deadline=None, max_examples=4, print_blob=True)
+hypothesis.settings.register_profile(
+    "thorough", parent=hypothesis.settings.get_profile("default"), max_examples=200
+)
 hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def without_old_programs() -> Iterator[None]:
+    """Drop compiled programs after each module: their number makes everything slow and large."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture

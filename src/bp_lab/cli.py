@@ -6,9 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bp_lab.errors import InputError
-
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+from bp_lab.errors import BAD_INPUT, InputError
 
 
 def _whole(text: str) -> int:

@@ -2,6 +2,8 @@
 
 from manual_bp.op import complaint
 
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells expect
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used; the message says what, what was expected, what came.

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-EPOCHS = 12
+EPOCHS = 9
 PROGRAM = """
 import sys
 from pathlib import Path

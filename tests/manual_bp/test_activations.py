@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawing import DTYPES, LOW, cases_of, check_drawn, drawn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import manual_bp
@@ -37,7 +37,6 @@ def value_and_slope(f: Elementwise, u: Any, **chosen: float) -> tuple[jax.Array,
 
 
 @pytest.mark.parametrize("case", cases_of(*table), ids=lambda case: case.name)
-@settings(max_examples=4)
 @given(data=st.data())
 def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))

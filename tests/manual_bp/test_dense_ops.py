@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawing import DTYPES, cases_of, check_drawn, drawn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import manual_bp
@@ -25,7 +25,6 @@ def random(*shape: int, seed: int = 0) -> jax.Array:
     cases_of("linear", "linear_column", "softmax", "log_softmax"),
     ids=lambda case: case.name,
 )
-@settings(max_examples=5)
 @given(data=st.data())
 def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))

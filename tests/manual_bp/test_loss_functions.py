@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawing import DTYPES, cases_of, check_drawn, drawn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import manual_bp
@@ -39,7 +39,6 @@ def pull(name: str, *args: Any, reduction: str = "none") -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("case", cases_of(*NAMES), ids=lambda case: case.name)
-@settings(max_examples=5)
 @given(data=st.data())
 def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))

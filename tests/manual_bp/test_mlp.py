@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawing import cases_of, check_drawn, drawn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import jax_ref
@@ -20,7 +20,6 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize("case", cases_of("mlp"), ids=lambda case: case.name)
-@settings(max_examples=3)
 @given(data=st.data())
 def test_any_shape(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from drawing import DTYPES, cases_of, check_drawn, drawn
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jax_ref import cases
@@ -15,7 +15,6 @@ from manual_bp import weight_decay
 
 
 @pytest.mark.parametrize("case", cases_of("weight_decay"), ids=lambda case: case.name)
-@settings(max_examples=8)
 @given(data=st.data())
 def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))

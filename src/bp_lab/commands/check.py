@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bp_lab.errors import InputError
+from bp_lab.errors import FAILED, InputError
 from bp_lab.files import write_json
 from jax_ref import Report, Verdict, cases
 
@@ -33,7 +33,7 @@ def run(names: Sequence[str], dtypes: Sequence[str], seed: int, json: Path | Non
     console.print(f"{len(reports)} rows: [bold {COLORS[verdict]}]{verdict}[/]")
     if json is not None:
         write_json(json, {"verdict": str(verdict), "cases": [_row(report) for report in reports]})
-    return 0 if verdict is Verdict.PASS else 1
+    return 0 if verdict is Verdict.PASS else FAILED
 
 
 def _chosen(names: Sequence[str], dtypes: Sequence[str]) -> list[tuple[cases.Case, str]]:

@@ -10,13 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bp_lab.data import Dataset
-from bp_lab.errors import InputError
+from bp_lab.errors import FAILED, INTERRUPTED, InputError
 from bp_lab.runs import Config, folder, gradient_check, train
 from bp_lab.runs.interrupt import Interrupted
 from bp_lab.runs.run import Epoch, Listener
 from jax_ref import GradientMismatch, Report
-
-FAILED, INTERRUPTED = 1, 130
 
 
 class _Screen(Listener):
