@@ -32,7 +32,7 @@ def test_the_readme_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> 
     ):
         exec("\n".join(blocks), namespace)
     assert namespace["dW"].shape == (3, 2)
-    assert namespace["losses"].shape == (4,)
+    assert namespace["losses"].shape == (8,)
     assert namespace["report"].verdict == "PASS"
 
 

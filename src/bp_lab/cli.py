@@ -41,7 +41,7 @@ def train(
     ] = "digits",
     hidden: Annotated[
         str, typer.Option(help="Widths of the hidden layers, '' for none.")
-    ] = "256,128",
+    ] = "512,256",
     activation: Annotated[
         str, typer.Option(help="relu, sigmoid, tanh, leaky_relu, softplus, …")
     ] = "relu",
@@ -64,7 +64,7 @@ def train(
     weight_decay: Annotated[
         float, typer.Option(parser=_number, metavar="NUMBER", help="λ of the penalty λ/2 Σ W².")
     ] = 1e-4,
-    batch_size: Annotated[str, typer.Option(help="Samples in a batch: 64, 1, full, …")] = "64",
+    batch_size: Annotated[str, typer.Option(help="Samples in a batch: 32, 1, full, …")] = "32",
     epochs: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Visits of the training part.")
     ] = 40,

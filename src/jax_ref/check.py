@@ -3,7 +3,8 @@
 Witnesses
   value              the op's output against the reference's, in float64
   jax.grad           every cotangent against JAX's of the reference, in float64
-  finite difference  every cotangent against central differences of the op's own forward
+  finite difference  every cotangent against central differences, in float64: of an op's own
+                     forward, of a model's reference, whose probes reach every δ
   precision          in float32, bfloat16 and float16: the error against the float64 truth at the
                      same point may be twice that of `jax.grad` in the same dtype, and 2 ulp;
                      `jax.grad`'s error is the largest at the point and at seven an ulp beside it
@@ -23,16 +24,17 @@ from jax_ref import naming
 from jax_ref.oracles import autodiff, truth
 from jax_ref.verdict import GradientMismatch, Report, Row, Verdict, compare
 from jax_ref.witnesses import (
-    TOLERANCE,
     Named,
     difference_rows,
     missing_rows,
     noise,
     precision_row,
+    structure_failure,
     structure_rows,
 )
 
 NEIGHBOURS = 7
+FAIL_ABOVE = 1e-10
 
 
 def check_op(
@@ -41,7 +43,7 @@ def check_op(
     *args: Any,
     name: str | None = None,
     seed: int = 0,
-    tolerance: float = TOLERANCE,
+    tolerance: float = FAIL_ABOVE,
     raises: bool = True,
     **static: Any,
 ) -> Report:
@@ -84,7 +86,7 @@ def check_model(
     *batch: Any,
     name: str = "model",
     seed: int = 0,
-    tolerance: float = TOLERANCE,
+    tolerance: float = FAIL_ABOVE,
     raises: bool = True,
 ) -> Report:
     """Check a model's every parameter gradient and every layer's δ, on one batch.
@@ -118,6 +120,15 @@ def check_model(
         def reference(params: Any, probes: Any) -> Any:
             return reference_loss(params, *exact_batch, probes=probes)
 
+        _, own_gradients, _ = jax.eval_shape(hand_of, params, *batch)
+        rows = structure_rows((own_gradients,), (params,), ("params",))
+        try:
+            jax.eval_shape(reference, exact_params, zeros)
+        except (IndexError, TypeError, ValueError) as error:
+            expected = "an array for each pre-activation, of its shape"
+            rows.append(structure_failure("δ", expected, f"what the reference refuses: {error}"))
+        if rows:
+            return conclude(Report(name, dtype.name, tuple(rows)), raises=raises)
         differentiate = jax.jit(jax.value_and_grad(reference, (0, 1)))
         true_loss, true_gradients = differentiate(exact_params, zeros)
         hand, true = naming.of_model(gradients, deltas), naming.of_model(*true_gradients)

@@ -6,28 +6,25 @@ Derive   yᵢ depends on uᵢ alone, so ∂yⱼ/∂uᵢ = f'(uᵢ) where j = i a
 
   (1) duᵢ = Σⱼ dyⱼ ∂yⱼ/∂uᵢ = dyᵢ f'(uᵢ),   that is   du = dy ⊙ f'(u).
 
-What remains is f', written in what the forward pass has at hand already; y is worth most, because
-the next op keeps it anyway.
+What remains is f', computed in the forward pass and kept. It could be had from y later, as y (1−y)
+or 1−y², at no memory; but where y rounds to 1 no digit of f' is left in it. So f' is taken from
+whatever keeps its digits:
 
-  sigmoid      y = 1/(1+e^(−u));  y' = e^(−u)/(1+e^(−u))² = y (1−y)
-  tanh         y = (e^u−e^(−u))/(e^u+e^(−u));  y' = 1 − y² = (1−y)(1+y); the product does not
-               cancel where |y| is near 1
+  sigmoid      y = 1/(1+e^(−u));  with e = e^(−|u|), y' = e^(−u)/(1+e^(−u))² = e/(1+e)² = y (1−y)
+  tanh         y = (e^u−e^(−u))/(e^u+e^(−u));  with e = e^(−2|u|), y' = 1 − y² = 4e/(1+e)²
   relu         y = max(u, 0);  y' = 1 for u > 0, 0 for u < 0
   leaky relu   y = u for u ≥ 0, αu for u < 0;  y' = 1 for u > 0, α for u < 0
   identity     y = u;  y' = 1
   softplus     y = ln(1+e^u), so e^(−y) = 1/(1+e^u) and y' = e^u/(1+e^u) = 1 − e^(−y)
   log-sigmoid  y = ln σ(u) = −softplus(−u), so e^y = σ(u) and y' = 1 − σ(u) = 1 − e^y
 
-The last two are taken as −expm1(∓y), which keeps every digit of a derivative near 0.
+The last two are taken as −expm1(∓y).
 
-Saved    y (sigmoid, tanh, softplus, log-sigmoid), but f' itself for half precision, whose y is too
-         coarse to give it back; the sign of u, one byte an element (relu, leaky relu: y cannot
-         tell u = 0 from u < 0); nothing (identity).
+Saved    f'; of relu and leaky relu the sign of u, one byte an element; of identity nothing.
 Kinks    relu and leaky relu at u = 0: `slope_at_zero`, 1 by default; 0 gives `jax.nn.relu`, 0.5
          `jnp.maximum(u, 0)`.
-Extremes Every f and f' is finite and correct for u = ±1e4 in every dtype. σ' and tanh' are taken
-         from y as float32 or float64 round it, so where |y| rounds to 1 they are 0. Half precision
-         is computed in float32.
+Extremes Every f and f' is finite and correct for u = ±1e4 in every dtype, and f' keeps its digits
+         until it underflows. Half precision is computed in float32; f' is rounded, then du.
 Source   Rumelhart, Hinton & Williams 1986 (sigmoid); LeCun et al. 1998, "Efficient BackProp"
          (tanh); Nair & Hinton 2010 (relu); Maas, Hannun & Ng 2013 (leaky relu); Dugas et al. 2001
          (softplus)
@@ -65,8 +62,8 @@ class Elementwise:
       name: the field's name for it.
       formula: y and y', as text.
       value: f, from u and the settings.
-      keep: what the backward pass needs, from u, y and the settings.
-      slope: f', from what was kept and the settings.
+      keep: what the backward pass needs, from u and y.
+      slope: f', from what was kept, the dtype to compute in, and the settings.
       defaults: the settings that `forward` takes as keywords, with their defaults.
       kink: whether f' jumps at u = 0.
     """
@@ -74,8 +71,8 @@ class Elementwise:
     name: str
     formula: str
     value: Callable[..., Any]
-    keep: Callable[..., Any]
-    slope: Callable[..., Any]
+    keep: Callable[[jax.Array, jax.Array], jax.Array | None]
+    slope: Callable[..., Any] = lambda kept, dtype: kept.astype(dtype)
     defaults: Settings = ()
     kink: bool = False
 
@@ -108,42 +105,30 @@ class Elementwise:
           TypeError: `u` is not floating, or a setting is unknown.
         """
         (u,) = op.floating(self.name, u=u)
-        chosen = dict(self.with_settings(**settings).defaults)
+        chosen = self.with_settings(**settings).defaults
         u_wide = op.wide(u)
-        y = self.value(u_wide, **chosen)
-        kept = self.keep(u_wide, y, **chosen)
-        if kept is not None and _is_slope(kept, u.dtype):
-            kept = self.slope(kept, y.dtype, **chosen).astype(u.dtype)
-        return y.astype(u.dtype), Residual(kept, u.shape, u.dtype, tuple(chosen.items()))
+        y = self.value(u_wide, **dict(chosen))
+        kept = self.keep(u_wide, y)
+        if kept is not None and kept.dtype == u_wide.dtype:
+            kept = kept.astype(u.dtype)
+        return y.astype(u.dtype), Residual(kept, u.shape, u.dtype, chosen)
 
     def backward(
         self, residual: Residual, dy: Float[Array, "*shape"]
     ) -> tuple[Float[Array, "*shape"]]:
         """Return (du,), of the shape and dtype of `dy`."""
         dy = op.expect_cotangent(self.name, dy, residual.shape, residual.dtype)
-        kept = residual.saved
-        if kept is not None and _is_slope(kept, dy.dtype):
-            slope = op.wide(kept)
-        else:
-            slope = self.slope(kept, op.wide_dtype(dy.dtype), **dict(residual.settings))
+        slope = self.slope(residual.saved, op.wide_dtype(dy.dtype), **dict(residual.settings))
         return ((op.wide(dy) * slope).astype(dy.dtype),)  # (1)
 
 
-def _is_slope(kept: jax.Array, dtype: Any) -> bool:
-    """Return whether f' itself is kept: for half precision, where it would be taken from y."""
-    return jnp.issubdtype(kept.dtype, jnp.floating) and op.wide_dtype(dtype) != dtype
-
-
-def _keep_nothing(_u: Any, _y: Any, **_settings: float) -> None:
-    return None
-
-
-def _keep_output(_u: Any, y: jax.Array, **_settings: float) -> jax.Array:
-    return y
-
-
-def _keep_sign(u: jax.Array, _y: Any, **_settings: float) -> jax.Array:
+def _keep_sign(u: jax.Array, _y: jax.Array) -> jax.Array:
     return (u > 0).astype(jnp.int8) - (u < 0).astype(jnp.int8)
+
+
+def _logistic_slope(u: jax.Array, _y: jax.Array) -> jax.Array:
+    e = jnp.exp(-jnp.abs(u))
+    return e / (1 + e) ** 2
 
 
 def _two_slopes(
@@ -159,7 +144,7 @@ identity = Elementwise(
     name="identity",
     formula="y = u;  y' = 1",
     value=lambda u: u,
-    keep=_keep_nothing,
+    keep=lambda _u, _y: None,
     slope=lambda _, dtype: jnp.ones((), dtype),
 )
 
@@ -167,16 +152,14 @@ sigmoid = Elementwise(
     name="sigmoid",
     formula="y = 1/(1+e^(−u));  y' = y (1−y)",
     value=lambda u: 1 / (1 + jnp.exp(-u)),
-    keep=_keep_output,
-    slope=lambda y, _: y * (1 - y),
+    keep=_logistic_slope,
 )
 
 tanh = Elementwise(
     name="tanh",
-    formula="y = tanh u;  y' = (1−y)(1+y)",
+    formula="y = tanh u;  y' = 1 − y²",
     value=jnp.tanh,
-    keep=_keep_output,
-    slope=lambda y, _: (1 - y) * (1 + y),
+    keep=lambda u, y: 4 * _logistic_slope(2 * u, y),
 )
 
 relu = Elementwise(
@@ -203,16 +186,14 @@ softplus = Elementwise(
     name="softplus",
     formula="y = ln(1+e^u);  y' = 1 − e^(−y)",
     value=lambda u: jnp.maximum(u, 0) + jnp.log1p(jnp.exp(-jnp.abs(u))),
-    keep=_keep_output,
-    slope=lambda y, _: -jnp.expm1(-y),
+    keep=lambda _, y: -jnp.expm1(-y),
 )
 
 log_sigmoid = Elementwise(
     name="log_sigmoid",
     formula="y = −ln(1+e^(−u));  y' = 1 − e^y",
     value=lambda u: jnp.minimum(u, 0) - jnp.log1p(jnp.exp(-jnp.abs(u))),
-    keep=_keep_output,
-    slope=lambda y, _: -jnp.expm1(y),
+    keep=lambda _, y: -jnp.expm1(y),
 )
 
 table: Mapping[str, Elementwise] = MappingProxyType(

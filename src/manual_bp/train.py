@@ -99,14 +99,19 @@ def make_epoch(
       The epoch. `data` is a tuple of arrays with the samples on the first axis, visited in an
       order drawn from `key`; `losses` holds the loss of every batch before its update.
     """
-    if batch_size < 1:
-        raise ValueError(op.complaint("make_epoch", "batch_size", "at least 1", batch_size))
+    if not isinstance(batch_size, int) or batch_size < 1:
+        expected = "a whole number of at least 1"
+        raise ValueError(op.complaint("make_epoch", "batch_size", expected, batch_size))
     step = make_step(loss_and_gradients, optimizer)
 
     def epoch(
         state: State, data: tuple[Any, ...], key: Key[Array, ""]
     ) -> tuple[State, Float[Array, " batches"]]:
         samples = data[0].shape[0]
+        lengths = [array.shape[0] for array in data]
+        if samples < 1 or set(lengths) != {samples}:
+            expected = "arrays of one length, at least 1"
+            raise ValueError(op.complaint("epoch", "data", expected, f"lengths {lengths}"))
         size = min(batch_size, samples)
         batches, rest = divmod(samples, size)
         order = jax.random.permutation(key, samples)

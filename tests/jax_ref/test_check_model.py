@@ -176,7 +176,19 @@ def test_a_gradient_of_the_wrong_dtype_fails() -> None:
         loss, gradients, deltas = by_hand(*args)
         return loss, _with_layer(gradients, 0, W=gradients[0].W.astype(jnp.float32)), deltas
 
-    assert "params[0].W" in failures(check(hand), "jax.grad")
+    assert "params[0].W" in failures(check(hand), "structure")
+
+
+def test_a_delta_that_is_summed_over_the_batch_fails() -> None:
+    def hand(*args: Any) -> Any:
+        loss, gradients, deltas = by_hand(*args)
+        return loss, gradients, (deltas[0].sum(0, keepdims=True), *deltas[1:])
+
+    assert failures(check(hand), "structure") == {"δ"}
+
+
+def test_a_missing_delta_fails() -> None:
+    assert failures(check(lambda *args: (*by_hand(*args)[:2], ())), "structure") == {"δ"}
 
 
 def test_a_model_without_decay_passes_without_decay() -> None:

@@ -25,7 +25,7 @@ SMOOTH: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 def slopes(J: Callable[..., Any], x: Any, along: np.ndarray) -> Slopes:
     """Return the slopes of a function of an array of any shape."""
     x = jnp.asarray(x, jnp.float64)
-    scale = np.full(len(along), finite_difference.scale_of(x))
+    scale = finite_difference.scales(x, along)
     flat = along.reshape(len(along), x.size)
     return finite_difference.slopes(lambda v: J(v.reshape(x.shape)), x.reshape(-1), flat, scale)
 
@@ -173,12 +173,14 @@ def test_a_compiled_function_is_welcome() -> None:
     ("x", "scale"), [(0.0, 1), (0.3, 1), (-1.4, 1), (3.0, 4), (-1000.0, 1024), ([1.0, -9.0], 8)]
 )
 def test_the_scale_is_the_power_of_two_nearest_to_the_largest_entry(x: Any, scale: float) -> None:
-    assert finite_difference.scale_of(x) == scale
+    along = np.ones((1, np.size(x)))
+    assert finite_difference.scales(x, along).tolist() == [scale]
 
 
 def test_each_direction_has_a_scale_of_its_own() -> None:
     x = jnp.asarray([1e8, 0.5])
-    along, scale = np.eye(2), np.asarray([finite_difference.scale_of(v) for v in x])
+    along = np.eye(2)
+    scale = finite_difference.scales(x, along)
     came = finite_difference.slopes(lambda v: v[0] / 1e8 + jnp.sin(v[1]), x, along, scale)
     assert (np.abs(came.middle - [1e-8, np.cos(0.5)]) <= came.bar).all()
     assert (came.bar < [1e-16, 1e-8]).all()

@@ -19,7 +19,7 @@ def run(pairs: int, dtype: str, json: Path | None) -> int:
         raise InputError("bench", "--pairs", "at least 3", pairs)
     if dtype not in DTYPES:
         raise InputError("bench", "--dtype", "one of " + ", ".join(DTYPES), dtype)
-    if json is not None and not json.parent.is_dir():
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
         raise InputError("bench", "--json", "a file in an existing folder", json)
     console = Console(highlight=False)
     with console.status("measuring"), engine.precision(dtype):

@@ -21,7 +21,7 @@ COLORS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yel
 def run(names: Sequence[str], dtypes: Sequence[str], seed: int, json: Path | None) -> int:
     """Check the cases that the filters leave; status 1 where one fails."""
     chosen = _chosen(names, dtypes)
-    if json is not None and not json.parent.is_dir():
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
         raise InputError("check", "--json", "a file in an existing folder", json)
     console = Console(highlight=False)
     reports = _reports(chosen, seed, console)

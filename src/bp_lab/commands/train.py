@@ -1,6 +1,7 @@
 """`manual-bp train`."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,11 @@ class _Screen(Listener):
 
     def started(self, out: Path, config: Config, model: str, dataset: Dataset) -> None:
         sizes = f"{len(dataset.train.y)} / {len(dataset.validation.y)} / {len(dataset.test.y)}"
-        self.console.print(f"[bold]{model}[/], engine {config.engine}, {config.dtype}, {out}")
-        self.console.print(f"{dataset.name}: {sizes} samples to train / validate / test")
+        for line in (
+            f"{model}, engine {config.engine}, {config.dtype}, {out}",
+            f"{dataset.name}: {sizes} samples to train / validate / test",
+        ):
+            self.console.print(line, markup=False, soft_wrap=True)
 
     def resumed(self, epoch: int) -> None:
         self.console.print(f"Going on after epoch {epoch}.")
@@ -60,7 +64,7 @@ class _Screen(Listener):
                 highlight=False,
                 soft_wrap=True,
             )
-        if report.verdict == "INCONCLUSIVE":
+        if not report:
             self.console.print(str(report), markup=False, soft_wrap=True)
 
     def trained(self, epoch: Epoch) -> None:
@@ -81,17 +85,18 @@ def run(settings: Mapping[str, Any], typed: set[str], out: Path | None, *, resum
         result = train(config, out, resume=resume, listener=screen)
     except GradientMismatch as mismatch:
         console.print(str(mismatch), markup=False, soft_wrap=True)
-        console.print("Nothing was trained.")
+        console.print("Training stopped there; whole epochs before it are saved.")
         return FAILED
     except Interrupted as interrupted:
         console.print(f"Stopped; {interrupted.epochs} whole epochs are saved. To go on:")
-        command = f"  manual-bp train --resume --out {interrupted.out}"
+        command = f"  manual-bp train --resume --out {shlex.quote(str(interrupted.out))}"
         console.print(command, markup=False, soft_wrap=True)
         return INTERRUPTED
     finally:
         screen.close()
     console.print(_table(result))
-    console.print(f"In {result['out']}: {folder.RESULT}, checkpoints and pictures", soft_wrap=True)
+    where = f"In {result['out']}: {folder.RESULT}, checkpoints and pictures"
+    console.print(where, markup=False, soft_wrap=True)
     return 0
 
 
@@ -101,7 +106,7 @@ def _resumed_config(settings: Mapping[str, Any], typed: set[str], out: Path | No
     saved = folder.read_config(out)["config"]
     try:
         config = Config.from_dict(saved)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
         expected = "the settings of a run of this version"
         raise InputError("run", str(out / folder.CONFIG), expected, error) from None
     for name in sorted(typed - {"epochs"}):

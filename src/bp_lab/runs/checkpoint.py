@@ -28,7 +28,7 @@ class Checkpoints:
     def __init__(self, run: Path) -> None:
         import orbax.checkpoint as ocp
 
-        logging.getLogger("absl").setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._ocp = ocp
         self._path = (run / folder.CHECKPOINTS).absolute()
         options = ocp.CheckpointManagerOptions(

@@ -54,14 +54,14 @@ class Config:
     """
 
     dataset: str = "digits"
-    hidden: tuple[int, ...] = (256, 128)
+    hidden: tuple[int, ...] = (512, 256)
     activation: str = "relu"
     loss: str = "softmax-xent"
     initialiser: str = "he_normal"
     optimizer: str = "adam"
     learning_rate: float | None = None
     weight_decay: float = 1e-4
-    batch_size: int | str = 64
+    batch_size: int | str = 32
     epochs: int = 40
     seed: int = 0
     dtype: str = "float32"

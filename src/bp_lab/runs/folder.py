@@ -37,19 +37,21 @@ def claim(out: Path | None, dataset: str) -> Path:
 
 
 def _next_free(parent: Path, dataset: str) -> Path:
-    stem = Path(dataset).stem or "run"
-    number = 1
-    while True:
-        out = parent / f"{stem}-{number}"
-        try:
-            out.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            expected = "a folder that can be written"
-            raise InputError("train", "--out", expected, f"{out} ({error.strerror})") from None
-        else:
-            return out
+    stem, number = Path(dataset).stem or "run", 1
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            out = parent / f"{stem}-{number}"
+            try:
+                out.mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return out
+    except OSError as error:
+        expected = "a folder that can be written"
+        came = f"{parent} ({error.strerror})"
+        raise InputError("train", "--out", expected, came) from None
 
 
 def read_config(run: Path) -> dict[str, Any]:
@@ -66,6 +68,7 @@ def read_config(run: Path) -> dict[str, Any]:
         raise InputError("run", str(run), expected, "none") from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise InputError("run", str(path), "a configuration in JSON", error) from None
-    if not isinstance(content, dict) or not {"config", "dataset"} <= content.keys():
-        raise InputError("run", str(path), "keys 'config' and 'dataset'", "others")
+    parts = [content.get(key) for key in ("config", "dataset")] if isinstance(content, dict) else []
+    if not parts or not all(isinstance(part, dict) for part in parts):
+        raise InputError("run", str(path), "objects 'config' and 'dataset'", "something else")
     return content

@@ -2,7 +2,11 @@
 
 Slope    D(h) = (J(x + h d) − J(x − h d)) / 2h = ⟨∇J, d⟩ + h²/6 J''' + …
 Error    rounding ≈ u |J| / h, falling with h; truncation ∝ h², estimated as |D(2h) − D(h)| / 3.
-         Their sum is least at h ≈ u^(1/3) = 2⁻¹⁷, where the bar is about 4e-11.
+         Their sum is least at h ≈ u^(1/3) = 2⁻¹⁷, where the bar is about 4e-11. Where J is a small
+         difference of large numbers its noise is above u |J|; it is measured, at the smallest
+         step, as |J(2h) − 2 J(h) + 2 J(−h) − J(−2h)| / √10, in which J itself has cancelled but for
+         2 h³ times its third derivative; the median over all directions is taken,
+         if there are enough.
 Kinks    With D± the one-sided slopes, the jump |D+ − D−| is h |J''| where J is smooth, and doubles
          with h. A kink at a distance a < h keeps it from doubling, but for a near 2h/3; the truth
          then lies between D− and D+, or within a few bars of D(h). So two smaller steps are tried
@@ -25,6 +29,7 @@ STEPS = (2.0**-17, 2.0**-20, 2.0**-23)
 ALL_COORDINATES = 64
 SIGNED = 4
 SAMPLED = 12
+MEASURED = 8
 MEMORY = 2**24  # numbers that the points evaluated together may hold
 
 
@@ -80,23 +85,33 @@ def slopes(
     return _slopes(np.asarray(around).reshape(len(along), len(STEPS), 4), float(here), h)
 
 
-def scale_of(x: Any) -> float:
-    """Return the power of 2 nearest to the largest entry, at least 1."""
-    x = np.asarray(x)
-    largest = float(np.abs(x).max()) if x.size else 1.0
-    return float(2.0 ** np.round(np.log2(max(1.0, largest))))
+def scales(x: Any, along: np.ndarray) -> np.ndarray:
+    """Return the size of x along each direction: a power of 2 near max(|x|, 1).
+
+    Of a unit vector it is that of its one coordinate, of a signed direction that of the largest.
+    """
+    x, along = np.asarray(x).reshape(1, -1), along.reshape(len(along), np.size(x))
+    largest = np.where(along != 0, np.abs(x), 0).max(-1, initial=1.0)
+    return 2.0 ** np.round(np.log2(largest))
 
 
 def _slopes(values: np.ndarray, here: float, h: np.ndarray) -> Slopes:
     up, down, up2, down2 = np.moveaxis(values, -1, 0)
-    central, wider = (up - down) / (2 * h), (up2 - down2) / (4 * h)
-    size = np.maximum(np.abs(values).max(-1), abs(here)) + np.finfo(np.float64).tiny
-    rounding = 4 * np.finfo(np.float64).eps * size / h
-    right, left = (up - here) / h, (here - down) / h
-    jump = np.abs(right - left)
-    wider_jump = np.abs((up2 - here) - (here - down2)) / (2 * h)
-    kink = (jump > 20 * rounding) & (np.abs(wider_jump - 2 * jump) > 0.1 * jump)
-    bars = np.abs(wider - central) / 3 + rounding
+    with np.errstate(invalid="ignore"):
+        central, wider = (up - down) / (2 * h), (up2 - down2) / (4 * h)
+        right, left = (up - here) / h, (here - down) / h
+        jump = np.abs(right - left)
+        wider_jump = np.abs((up2 - here) - (here - down2)) / (2 * h)
+        unit = np.finfo(np.float64).eps * np.maximum(np.abs(values).max(-1), abs(here))
+        measured = np.abs(up2 - 2 * up + 2 * down - down2)[:, -1] / np.sqrt(10)
+        finite = measured[np.isfinite(measured)]
+        # Of a few directions, one with a kink would pass for noise.
+        noise = np.median(finite) if len(finite) >= MEASURED else 0.0
+        rounding = 4 * (np.maximum(unit, noise) + np.finfo(np.float64).tiny) / h
+        kink = (jump > 20 * rounding) & (np.abs(wider_jump - 2 * jump) > 0.1 * jump)
+        bars = np.abs(wider - central) / 3 + rounding
+    # A step that leaves the domain of J says nothing.
+    bars = np.where(np.isfinite(bars) & np.isfinite(central), bars, np.inf)
     best = (np.arange(len(values)), np.where(kink, bars + jump, bars).argmin(-1))
     low = np.where(kink, np.minimum(right, left), central)[best]
     high = np.where(kink, np.maximum(right, left), central)[best]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 Vector = Float[Array, "*shape"]
@@ -19,13 +18,17 @@ def identity(u: Vector) -> Vector:
 
 
 def sigmoid(u: Vector) -> Vector:
-    """Return ½ (1 + tanh(u/2))."""
-    return 0.5 * (1 + jnp.tanh(u / 2))
+    """Return exp(−ln(e^0 + e^(−u))), exact in both tails, as is its derivative."""
+    return jnp.exp(-jnp.logaddexp(jnp.zeros_like(u), -u))
 
 
 def tanh(u: Vector) -> Vector:
-    """Return 2 σ(2u) − 1."""
-    return 2 * lax.logistic(2 * u) - 1
+    """Return −sign(u) (E−1)/(E+1) with E = e^(−2|u|), exact near 0 and in both tails."""
+    n = jnp.where(u > 0, -u, u)
+    # Near 0, E − 1 cancels; in the tails the derivative that JAX takes of expm1 does.
+    numerator = jnp.where(n > -0.5, jnp.expm1(2 * n), jnp.exp(2 * n) - 1)
+    y = numerator / (jnp.exp(2 * n) + 1)
+    return jnp.where(u > 0, -y, y)
 
 
 def relu(u: Vector, *, slope_at_zero: float = 1.0) -> Vector:

@@ -41,6 +41,8 @@ def mlp(
         u = jnp.dot(x, W)
         u = u + jnp.broadcast_to(b, u.shape)
         if probes is not None:
+            if probes[layer].shape != u.shape:
+                raise ValueError(f"probe {layer} has shape {probes[layer].shape}, u {u.shape}")
             u = u + probes[layer]
         x = (activation if layer < len(params) - 1 else output_activation)(u)
     return x

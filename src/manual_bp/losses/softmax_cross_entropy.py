@@ -7,9 +7,8 @@ Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −
          and where t sums to 1, as a one-hot or soft label does, ∂ℓ/∂u = p − t.
   (1) du = dℓ (p Σt − t)
   (2) dt = −dℓ ln p;   None for integer labels
-         An integer label k: pⱼ for j ≠ k, and p_k − 1 = −Σ_{j≠k} pⱼ at k. At k the subtraction
-         would cancel where p_k is near 1, so
-  (3) du_k = dℓ expm1(ln p_k)
+         Where p is near 1, p Σt − t would cancel, and there
+  (3) p Σt − t = expm1(ln p) Σt + (Σt − t);   at an integer label k, du_k = dℓ expm1(ln p_k)
 Saved    ln p, labels.      Kinks   none.
 Extremes ℓ and du are finite and correct for u = ±1e4. Half precision is computed in float32 and
          rounded once; ln p is kept in float32 then.
@@ -43,13 +42,13 @@ class Residual:
     reduction: Reduction = op.static()
 
 
-def _check_labels(labels: jax.Array, logits: jax.Array) -> None:
-    op.expect_shape(NAME, "labels", labels, logits.shape[:-1], "for integer labels")
-    if labels.size and not isinstance(labels, jax.core.Tracer):
-        values, classes = np.asarray(labels), logits.shape[-1]
-        for extreme in (values.min(), values.max()):
-            if not 0 <= extreme < classes:
-                raise ValueError(op.complaint(NAME, "labels", f"0 … {classes - 1}", extreme))
+def _check_range(labels: Any, classes: int) -> None:
+    if isinstance(labels, jax.core.Tracer) or not np.size(labels):
+        return
+    values = np.asarray(labels)
+    for extreme in (values.min(), values.max()):
+        if not 0 <= extreme < classes:
+            raise ValueError(op.complaint(NAME, "labels", f"0 … {classes - 1}", extreme))
 
 
 def _one_hot(labels: Integer[Array, "*batch"], classes: int) -> tuple[jax.Array, jax.Array]:
@@ -81,10 +80,13 @@ def forward(
     """
     (logits,) = op.floating(NAME, logits=logits)
     op.expect_rank(NAME, "logits", logits, 1, None)
-    labels = jnp.asarray(labels)
     log_p = log_normalise(op.wide(logits), -1)
-    if jnp.issubdtype(labels.dtype, jnp.integer):
-        _check_labels(labels, logits)
+    if jnp.issubdtype(jnp.result_type(labels), jnp.integer):
+        shape = logits.shape[:-1]
+        op.expect_shape(NAME, "labels", jnp.asarray(labels), shape, "for integer labels")
+        # Before JAX sees them: without float64 it would cut 64 bits to 32.
+        _check_range(labels, logits.shape[-1])
+        labels = jnp.asarray(labels)
         reductions.check(NAME, labels.shape, reduction)
         at_label, known = _one_hot(labels, logits.shape[-1])
         losses = jnp.where(known, -jnp.where(at_label, log_p, 0).sum(-1), jnp.nan)
@@ -108,6 +110,8 @@ def backward(
         slope = jnp.where(at_label, jnp.expm1(log_p), jnp.exp(log_p))  # (3), (1)
         return jnp.where(known[..., None], dl * slope, jnp.nan).astype(dtype), None
     t = op.wide(labels)
-    dlogits = dl * (jnp.exp(log_p) * t.sum(-1, keepdims=True) - t)  # (1)
+    total = jnp.broadcast_to(t.sum(-1, keepdims=True), t.shape)
+    near_one = jnp.expm1(log_p) * total + (total - t)  # (3)
+    dlogits = dl * jnp.where(log_p > -0.5, near_one, jnp.exp(log_p) * total - t)  # (1)
     dlabels = -dl * log_p  # (2)
     return dlogits.astype(dtype), dlabels.astype(dtype)

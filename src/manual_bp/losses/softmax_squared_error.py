@@ -17,7 +17,7 @@ from typing import Any
 from jaxtyping import Array, Float
 
 from manual_bp import op
-from manual_bp.dense.softmax import normalise
+from manual_bp.dense.softmax import normalise, pull_back
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
@@ -60,6 +60,6 @@ def backward(
     """Return (dlogits, dtarget)."""
     s, e, dtype = residual.s, residual.error, residual.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, s.shape[:-1], dtype)
-    dlogits = dl * s * (e - (s * e).sum(-1, keepdims=True))  # (1)
+    dlogits = dl * pull_back(s, e, -1)  # (1)
     dtarget = -dl * e  # (2)
     return dlogits.astype(dtype), dtarget.astype(dtype)

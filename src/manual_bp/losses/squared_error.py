@@ -6,9 +6,12 @@ Derive   ∂ℓ/∂predictionⱼ = ½ · 2 eⱼ · ∂eⱼ/∂predictionⱼ = e�
   (1) dprediction = dℓ e
   (2) dtarget     = −dprediction
          and dℓ = ∂L/∂ℓ is that of `reduction`. The ½ is there to cancel the 2.
-Saved    e.      Kinks   none.      Half precision accumulates in float32.
+Saved    e; in float32 for half precision, which might not hold the difference.
+Kinks    none.
 Source   Rumelhart, Hinton & Williams 1986
 """
+
+from typing import Any
 
 from jaxtyping import Array, Float
 
@@ -21,9 +24,10 @@ NAME = "squared_error"
 
 @op.residual
 class Residual:
-    """The error."""
+    """The error, in float32 for half precision; `dtype` is that of the prediction."""
 
     error: Float[Array, "*batch n"]
+    dtype: Any = op.static()
     reduction: Reduction = op.static()
 
 
@@ -41,16 +45,16 @@ def forward(
     """
     prediction, target = op.floating(NAME, prediction=prediction, target=target)
     reductions.expect_pair(NAME, "prediction", "target", prediction, target, reduction)
-    error = prediction - target
-    losses = (op.wide(error) ** 2).sum(-1) / 2
-    return reductions.reduce(losses, reduction, error.dtype), Residual(error, reduction)
+    error = op.wide(prediction) - op.wide(target)
+    loss = reductions.reduce((error**2).sum(-1) / 2, reduction, prediction.dtype)
+    return loss, Residual(error, prediction.dtype, reduction)
 
 
 def backward(
     residual: Residual, dy: Float[Array, "*reduced"]
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
     """Return (dprediction, dtarget)."""
-    e = residual.error
-    dl = reductions.per_sample(NAME, dy, residual.reduction, e.shape[:-1], e.dtype)
-    dprediction = (dl * op.wide(e)).astype(e.dtype)  # (1)
+    e, dtype = residual.error, residual.dtype
+    dl = reductions.per_sample(NAME, dy, residual.reduction, e.shape[:-1], dtype)
+    dprediction = (dl * e).astype(dtype)  # (1)
     return dprediction, -dprediction  # (2)

@@ -11,7 +11,7 @@ Derive   Let δˡ = ∂L/∂uˡ, the sensitivity of the loss to the pre-activati
   (3) dWˡ = (xˡ⁻¹)ᵀ δˡ,   dbˡ = Σ_batch δˡ
          It is a `chain` of linear, f, linear, f …; δˡ is the cotangent that reaches linear l.
 Decay    `loss_and_gradients` can add λ/2 Σ W² (or λ/(2m) Σ W² with m the batch) over the weights.
-Saved    xˡ⁻¹ and Wˡ, and what f keeps, mostly its output, computed in the forward pass anyway.
+Saved    xˡ⁻¹ and Wˡ, and what f keeps: both are computed in the forward pass, never again.
 Kinks    those of f.
 Source   Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors"
 """
