@@ -157,7 +157,7 @@ def test_a_batch_size_below_one_is_refused() -> None:
         with pytest.raises(ValueError, match="batch_size") as caught:
             train.make_epoch(recording, optax.sgd(1.0), batch_size=batch_size)
         assert str(caught.value) == (
-            f"make_epoch: batch_size: expected at least 1, got {batch_size}"
+            f"make_epoch: batch_size: expected a whole number of at least 1, got {batch_size}"
         )
 
 
@@ -233,3 +233,12 @@ def test_200_steps_by_hand_are_200_steps_by_autodiff(
         np.testing.assert_allclose(came, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max())
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), states[0].params, start)
     assert min(jax.tree.leaves(moved)) > 1e-3
+
+
+def test_samples_and_targets_of_different_lengths_are_refused() -> None:
+    epoch = train.make_epoch(recording, optax.sgd(1.0), batch_size=2)
+    state = train.init(jnp.zeros(5), optax.sgd(1.0))
+    with pytest.raises(ValueError, match="lengths") as caught:
+        epoch(state, (jnp.eye(5), jnp.zeros(3)), jax.random.key(0))
+    message = "epoch: data: expected arrays of one length, at least 1, got lengths [5, 3]"
+    assert str(caught.value) == message

@@ -30,7 +30,7 @@ ALL_COORDINATES = 64
 SIGNED = 4
 SAMPLED = 12
 MEASURED = 8
-MEMORY = 2**24  # numbers that the points evaluated together may hold
+MEMORY = 2**22  # numbers that the points evaluated together may hold
 
 
 class Slopes(NamedTuple):
