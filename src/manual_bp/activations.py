@@ -54,6 +54,11 @@ class Residual:
     settings: Settings = op.static()
 
 
+def _as_kept(kept: jax.Array, dtype: Any) -> jax.Array:
+    """Return f' where it is f' that was kept."""
+    return kept.astype(dtype)
+
+
 @dataclass(frozen=True)
 class Elementwise:
     """An elementwise function with its hand-written derivative; an op.
@@ -72,7 +77,7 @@ class Elementwise:
     formula: str
     value: Callable[..., Any]
     keep: Callable[[jax.Array, jax.Array], jax.Array | None]
-    slope: Callable[..., Any] = lambda kept, dtype: kept.astype(dtype)
+    slope: Callable[..., Any] = _as_kept
     defaults: Settings = ()
     kink: bool = False
 

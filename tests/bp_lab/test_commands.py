@@ -47,7 +47,9 @@ def test_train_resume_takes_the_saved_settings_and_refuses_others(manual_bp_comm
 def test_predict_reads_images_of_any_size_and_ground(manual_bp_command) -> None:
     from bp_lab.data import load
 
-    assert manual_bp_command("train", "--epochs", "15", "--out", "run").status == 0
+    assert (
+        manual_bp_command("train", "--hidden", "96", "--epochs", "12", "--out", "run").status == 0
+    )
     test = load("digits").test
     paths, truth = [], []
     for sample in range(12):
@@ -84,7 +86,12 @@ def test_predict_without_a_checkpoint_or_an_image(manual_bp_command, tmp_path: P
 def test_predict_refuses_a_run_on_vectors(manual_bp_command) -> None:
     rng = np.random.default_rng(0)
     np.savez("vectors.npz", x=rng.random((30, 4)), y=np.arange(30) % 2)
-    assert manual_bp_command("train", "vectors.npz", "--epochs", "1", "--out", "run").status == 0
+    assert (
+        manual_bp_command(
+            "train", "vectors.npz", "--hidden", "4", "--epochs", "1", "--out", "run"
+        ).status
+        == 0
+    )
     outcome = manual_bp_command("predict", "run", "x.png")
     message = "run: run: expected a run trained on images, got one trained on vectors\n"
     assert (outcome.status, outcome.err) == (2, message)
@@ -92,13 +99,21 @@ def test_predict_refuses_a_run_on_vectors(manual_bp_command) -> None:
 
 def test_check_prints_a_table_and_writes_json(manual_bp_command) -> None:
     outcome = manual_bp_command(
-        "check", "--op", "sigmoid", "--dtype", "float64", "--dtype", "bfloat16", "--json", "c.json"
+        "check",
+        "--op",
+        "log_softmax",
+        "--dtype",
+        "float64",
+        "--dtype",
+        "bfloat16",
+        "--json",
+        "c.json",
     )
     assert outcome.status == 0, outcome.out
     assert "PASS" in outcome.out
     written = json.loads(Path("c.json").read_text("utf-8"))
     assert written["verdict"] == "PASS"
-    names = {case.name for case in cases.registry if "sigmoid" in case.name}
+    names = {case.name for case in cases.registry if "log_softmax" in case.name}
     assert {row["op"] for row in written["cases"]} == names
     for row in written["cases"]:
         assert row["verdict"] == "PASS"
@@ -163,3 +178,30 @@ def test_experiments_show_what_they_claim() -> None:
     assert tied.spread["zeros"].max() == 0
     assert tied.spread["uniform ±0.12"][-1] > 0.5
     assert tied.loss["uniform ±0.12"][-1] < 0.8 * tied.loss["zeros"][-1]
+
+
+def test_names_with_brackets_are_shown_as_they_are(manual_bp_command) -> None:
+    outcome = manual_bp_command("train", "--hidden", "4", "--epochs", "1", "--out", "q[/b][red]x")
+    assert outcome.status == 0, outcome.err
+    assert "In q[/b][red]x: result.json" in outcome.out
+
+
+def test_more_epochs_are_remembered_when_a_resumed_run_is_stopped(manual_bp_command) -> None:
+    assert manual_bp_command(*TRAIN).status == 0
+    assert manual_bp_command("train", "--resume", "--out", "run", "--epochs", "10").status == 0
+    assert json.loads(Path("run/config.json").read_text("utf-8"))["config"]["epochs"] == 10
+
+
+def test_runs_that_is_no_folder_is_refused(manual_bp_command, tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to("/nonexistent")
+    outcome = manual_bp_command("train", "--epochs", "1")
+    assert outcome.status == 2
+    assert outcome.err.startswith("train: --out: expected a folder that can be written, got runs (")
+
+
+def test_a_report_that_cannot_be_written_is_refused(manual_bp_command, tmp_path: Path) -> None:
+    outcome = manual_bp_command("check", "--op", "identity", "--json", tmp_path)
+    assert (outcome.status, outcome.err) == (
+        2,
+        f"check: --json: expected a file in an existing folder, got {tmp_path}\n",
+    )

@@ -1,0 +1,34 @@
+"""Files that are never half written."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bp_lab.errors import InputError
+from bp_lab.files import write_bytes, write_json
+
+
+def test_numbers_that_json_does_not_know_are_null(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.json"
+    write_json(path, {"a": [1.5, float("inf")], "b": (float("nan"), {"c": -float("inf")})})
+    assert json.loads(path.read_text()) == {"a": [1.5, None], "b": [None, {"c": None}]}
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    write_json(path, {"old": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"new": object()})
+    with pytest.raises(TypeError):
+        write_bytes(path, "no bytes")  # type: ignore[arg-type]
+    assert json.loads(path.read_text()) == {"old": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "file.json"
+    with pytest.raises(InputError) as refused:
+        write_json(path, {})
+    message = f"files: {path}: expected a file that can be written, got No such file or directory"
+    assert str(refused.value) == message
