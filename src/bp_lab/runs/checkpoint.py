@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        _hide_late_reads()
         self._ocp = ocp
         self._path = (run / folder.CHECKPOINTS).absolute()
         options = ocp.CheckpointManagerOptions(
@@ -72,6 +74,25 @@ class Checkpoints:
     def close(self) -> None:
         """Release what orbax holds."""
         self._manager.close()
+
+
+def _hide_late_reads() -> None:
+    """Keep quiet about reads that end after the restore they belonged to has failed.
+
+    orbax closes its event loop when one read fails; the threads of the others then find it closed,
+    and Python would print their tracebacks beside the one message that matters.
+    """
+    before = sys.unraisablehook
+    if getattr(before, "hides_late_reads", False):
+        return
+
+    def hook(unraisable: Any) -> None:
+        error = unraisable.exc_value
+        if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
+            before(unraisable)
+
+    hook.hides_late_reads = True  # type: ignore[attr-defined]
+    sys.unraisablehook = hook
 
 
 @contextlib.contextmanager
