@@ -11,9 +11,14 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-hypothesis.settings.register_profile("default", deadline=None, max_examples=4, print_blob=True)
 hypothesis.settings.register_profile(
-    "thorough", parent=hypothesis.settings.get_profile("default"), max_examples=200
+    "default", deadline=None, max_examples=4, derandomize=True, print_blob=True
+)
+hypothesis.settings.register_profile(
+    "thorough",
+    parent=hypothesis.settings.get_profile("default"),
+    derandomize=False,
+    max_examples=200,
 )
 hypothesis.settings.load_profile("default")
 
