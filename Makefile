@@ -50,7 +50,7 @@ $(STAMP)-%: $(VENV)/.base
 # Needs uv: pip install uv
 constraints:
 	printf 'hatchling\neditables\npip\n' | uv pip compile --universal --fork-strategy fewest --python-version 3.11 \
-		--all-extras --no-header --no-annotate --no-emit-index-url pyproject.toml - --output-file constraints.txt
+		--all-extras --no-header --no-annotate pyproject.toml - --output-file constraints.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -31,13 +31,13 @@ class Row:
     """What one witness says of one leaf.
 
     Attributes:
-      witness: "value", "jax.grad", "finite difference" or "precision".
+      witness: "structure", "value", "jax.grad", "finite difference" or "precision".
       leaf: the argument, output or δ, as Python would write it.
       error: relative error seen.
       tolerance: the largest that passes; no error below it could have been seen.
       verdict: the word.
       vacuous: whether the truth was 0, so that the row passes and shows little.
-      detail: the worst entry, in words; empty where the row passed.
+      detail: the worst entry, in words, where the row did not pass; that x is at a kink.
     """
 
     witness: str

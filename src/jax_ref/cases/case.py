@@ -34,7 +34,7 @@ class Case:
       reference: the same function written another way.
       draw: `(rng, **sizes) -> args`, floating arrays in float64.
       sizes: the sizes that are checked: odd, not square, of several ranks, of size 1 and 0.
-      options: the static settings that are checked, all of them with all sizes.
+      options: the static settings that are checked.
       variant: tells cases of one op apart.
       fits: whether an option goes with a size.
       tolerance: largest relative error in float64.
