@@ -22,7 +22,7 @@ class _Screen(Listener):
     """Shows a run on the terminal."""
 
     def __init__(self, console: Console, epochs: int) -> None:
-        self.console, self.epochs = console, epochs
+        self.console = console
         self.bar = Progress(
             TextColumn("epoch"),
             BarColumn(),

@@ -133,7 +133,7 @@ def train(
 
     Raises:
       InputError: data, settings or folder cannot be used, or the loss is no longer finite.
-      GradientMismatch: the gradient check failed; nothing was trained.
+      GradientMismatch: a gradient check failed; no epoch was trained after it.
       Interrupted: Ctrl-C; the last whole epoch is saved.
     """
     listener = listener or Listener()
@@ -158,8 +158,8 @@ def train(
         trainer = _Trainer(config, dataset)
         with opened(out) as checkpoints:
             state, history = _train(trainer, checkpoints, listener, stop, out)
-        result = _result(trainer, state, history, model)
         predicted, confidence = trainer.predictions(state.params)
+        result = _result(trainer, state, history, model, predicted)
         plots.draw_run(out, history["epochs"], dataset.test, predicted, confidence, dataset)
         write_json(out / folder.RESULT, result)
         return {**result, "out": str(out)}
@@ -215,9 +215,10 @@ def _worse(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]
     return max(before, now, key=badness)
 
 
-def _result(trainer: _Trainer, state: Any, history: dict[str, Any], model: str) -> dict[str, Any]:
+def _result(
+    trainer: _Trainer, state: Any, history: dict[str, Any], model: str, predicted: np.ndarray
+) -> dict[str, Any]:
     epochs, config = history["epochs"], trainer.config
-    predicted, _ = trainer.predictions(state.params)
     return {
         "dataset": trainer.dataset.name,
         "model": model,
