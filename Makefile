@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test lint check bench docs notebooks constraints clean
+.PHONY: train test lint check mutants bench docs notebooks constraints clean
 .DELETE_ON_ERROR:
 
 train: $(STAMP)-lab
@@ -15,6 +15,9 @@ train: $(STAMP)-lab
 
 check: $(STAMP)-lab
 	$(BIN)/manual-bp check $(ARGS)
+
+mutants: $(STAMP)-lab
+	$(BIN)/manual-bp mutants $(ARGS)
 
 bench: $(STAMP)-lab
 	$(BIN)/manual-bp bench $(ARGS)
@@ -30,6 +33,7 @@ lint: $(STAMP)-dev
 docs: $(STAMP)-test
 	$(BIN)/python -m bp_lab.pages
 	$(BIN)/python tests/claims/table.py
+	$(BIN)/python tests/corpora/table.py
 
 notebooks: $(STAMP)-notebooks
 	$(BIN)/python -m bp_lab.pages.notebooks notebooks

@@ -1,15 +1,17 @@
 """The code in README and CONTRIBUTING runs and is right."""
 
+import contextlib
 import re
 import sys
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import pytest
 
 import manual_bp
-from jax_ref import GradientMismatch, cases, check_op, references
+from jax_ref import GradientMismatch, cases, check_vjp, references
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,36 +22,42 @@ def _blocks(page: str, language: str) -> list[str]:
     )
 
 
-def test_the_readme_runs_from_top_to_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def readme() -> dict:
+    """Run the README from top to bottom with a reader's JAX: no float64, promotion as usual."""
     blocks = _blocks("README.md", "python")
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     namespace: dict = {"__name__": "readme"}
-    # A reader's JAX: no float64, promotion as usual.
+    with as_a_reader():
+        exec("\n".join(blocks), namespace)
+    return namespace
+
+
+@contextlib.contextmanager
+def as_a_reader() -> Iterator[None]:
     with (
         jax.enable_x64(False),
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
     ):
-        exec("\n".join(blocks), namespace)
-    assert namespace["dW"].shape == (3, 2)
-    assert namespace["losses"].shape == (8,)
-    assert namespace["report"].verdict == "PASS"
+        yield
 
 
-def test_the_readme_shows_the_message_of_a_wrong_backward() -> None:
+def test_the_readme_runs_from_top_to_bottom(readme: dict) -> None:
+    assert readme["dW"].shape == (3, 2)
+    assert readme["losses"].shape == (8,)
+    assert readme["report"].verdict == "PASS"
+
+
+def test_the_readme_shows_the_message_of_a_wrong_backward(readme: dict) -> None:
     (shown,) = _blocks("README.md", "text")
 
-    class Cube:
-        def forward(self, x):
-            return x**3, x
+    def backward(residual, dy):
+        xhat, rstd, scale = residual["xhat"], residual["rstd"], residual["scale"]
+        return rstd * dy * scale[None], (dy * xhat).sum(0)
 
-        def backward(self, x, dy):
-            return (3 * x**2 * dy / 2,)
-
-    import numpy as np
-
-    with pytest.raises(GradientMismatch) as mismatch:
-        check_op(Cube(), lambda x: x * x * x, np.array([0.5, -1.0, 2.0]))
+    with as_a_reader(), pytest.raises(GradientMismatch) as mismatch:
+        check_vjp(readme["rms_norm"], readme["forward"], backward, readme["x"], readme["scale"])
     assert str(mismatch.value).startswith(shown)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from bp_lab.errors import BAD_INPUT, InputError
+from jax_ref.errors import CheckError
 
 
 def _whole(text: str) -> int:
@@ -108,19 +109,57 @@ def train(
 
 @app.command()
 def check(
+    rule: Annotated[
+        str | None,
+        typer.Argument(
+            help="package.module:rule, a custom_vjp function or an op; or a pair, as "
+            "package.module:forward,backward. Without it, every op of the catalogue.",
+            show_default=False,
+        ),
+    ] = None,
+    args: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:NAME", help="Of a rule: a tuple of arguments, or what returns one."
+        ),
+    ] = None,
+    primal: Annotated[
+        str | None,
+        typer.Option(metavar="MODULE:NAME", help="Of a rule: the same function without the rule."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Of a rule: its name in the report.")] = None,
     op: Annotated[
         list[str] | None, typer.Option(help="Only cases whose name contains this; repeatable.")
     ] = None,
-    dtype: Annotated[list[str] | None, typer.Option(help="Only this dtype; repeatable.")] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this dtype; a rule's arguments are cast to it; repeatable."),
+    ] = None,
+    level: Annotated[
+        str, typer.Option(help="fast, or full for every witness and transformation.")
+    ] = "fast",
     seed: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Of inputs, cotangents and directions.")
     ] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the result there as a page.")] = None,
 ) -> None:
-    """Hold every op's backward pass against jax.grad and finite differences."""
+    """Hold hand-written backward passes, ours or yours, against jax.grad and finite differences."""
     from bp_lab.commands import check as command
 
-    raise typer.Exit(command.run(op or [], dtype or [], seed, json))
+    status = command.run(
+        rule,
+        args,
+        primal,
+        name,
+        ops=op or [],
+        dtypes=dtype or [],
+        level=level,
+        seed=seed,
+        json=json,
+        html=html,
+    )
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -136,16 +175,22 @@ def predict(
 
 @app.command()
 def bench(
+    subject: Annotated[
+        str, typer.Argument(help="step: a training step; checker: the cost of a check.")
+    ] = "step",
     pairs: Annotated[
-        int, typer.Option(parser=_whole, metavar="N", help="How often each pair is timed.")
-    ] = 40,
+        int | None,
+        typer.Option(
+            parser=_whole, metavar="N", help="How often each pair is timed.", show_default="40; 5"
+        ),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, …")] = "float32",
     json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
 ) -> None:
-    """Time a whole training step by hand against jax.grad, side by side."""
+    """Time a training step beside jax.grad, or a check beside check_grads."""
     from bp_lab.commands import bench as command
 
-    raise typer.Exit(command.run(pairs, dtype, json))
+    raise typer.Exit(command.run(subject, pairs, dtype, json))
 
 
 @app.command()
@@ -186,7 +231,7 @@ def main() -> None:
     """Run the command line; bad input ends with one line and status 2, without a traceback."""
     try:
         app()
-    except InputError as error:
+    except (InputError, CheckError) as error:
         print(error, file=sys.stderr)
         sys.exit(BAD_INPUT)
     except BrokenPipeError:

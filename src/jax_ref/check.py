@@ -1,163 +1,238 @@
-"""Hold a hand-written backward pass against its witnesses.
+"""Hold a hand-written backward pass against its witnesses, in one call.
 
 Witnesses
-  value              the op's output against the reference's, in float64
-  jax.grad           every cotangent against JAX's of the reference, in float64
-  finite difference  every cotangent against central differences, in float64: of an op's own
-                     forward, of a model's reference, whose probes reach every δ
+  value              the function's output against the reference's
+  linearity          bwd(a c₁ + b c₂) = a bwd(c₁) + b bwd(c₂): no step size, exact to rounding
+  jax.grad           every cotangent against JAX's of the reference, elementwise and in norm
+  finite difference  every cotangent against differences of the function's own forward
   precision          in float32, bfloat16 and float16: the error against the float64 truth at the
                      same point may be twice that of `jax.grad` in the same dtype, and 2 ulp;
                      `jax.grad`'s error is the largest at the point and at seven an ulp beside it
+  and, at level "full", dot product, Taylor remainder, complex step, the whole Jacobian, second
+  order, and the same rule under jit, vmap, scan and remat
 
 The cotangents pulled back are random and not uniform, short decimals, so that a failure can be
 read. Nothing global is changed: float64 is switched on inside, and off again.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jax_ref import naming
-from jax_ref.oracles import autodiff, truth
-from jax_ref.verdict import GradientMismatch, Report, Row, Verdict, compare
-from jax_ref.witnesses import (
-    Named,
-    difference_rows,
-    missing_rows,
-    noise,
-    precision_row,
-    structure_failure,
-    structure_rows,
+from jax_ref import compiling, explain, kinks_at, thorough
+from jax_ref.errors import CheckError
+from jax_ref.examine import (
+    Examination,
+    Findings,
+    float64_findings,
+    precision_findings,
 )
+from jax_ref.oracles import finite_difference
+from jax_ref.subject import Pair, Rule, Subject
+from jax_ref.verdict import GradientMismatch, Report, Verdict
 
-NEIGHBOURS = 7
+Level = Literal["fast", "full"]
+LEVELS = ("fast", "full")
 FAIL_ABOVE = 1e-10
+WIDE = (np.float64, np.complex128)
+FEW = 0  # coordinates that are differenced of a large leaf where jax.grad sees every entry
+
+
+def check_vjp(
+    primal: Callable[..., Any],
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    *args: Any,
+    wrt: Sequence[int | str] | int | str | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    level: Level = "fast",
+    tolerance: float = FAIL_ABOVE,
+    raises: bool = True,
+    **static: Any,
+) -> Report:
+    """Check a hand-written forward and backward against a function that JAX differentiates.
+
+    Args:
+      primal: `primal(*args, **static) -> y`, written without the rule; differentiated by JAX.
+      forward: `forward(*args, **static) -> (y, residual)`.
+      backward: `backward(residual, dy) -> tuple`, one cotangent for each of `args`, of its shape
+        and dtype; None, or float0, where it has none, and None for one that is zero.
+      *args: arrays and pytrees of arrays; whole numbers and booleans of Python are settings. The
+        dtype of the first floating array decides which witnesses speak.
+      wrt: positions or names of the arguments whose cotangents are checked; all by default.
+      name: for the report; by default the backward's name.
+      seed: of the random cotangents and directions.
+      level: "fast", or "full" for every witness and transformation.
+      tolerance: largest relative error in float64.
+      raises: whether a FAIL raises.
+      **static: keywords of `primal` and `forward`.
+
+    Returns:
+      The report; truthy when it passed.
+
+    Raises:
+      GradientMismatch: a witness contradicts the rule, and `raises`.
+      CheckError: something that was handed over cannot be checked.
+
+    Examples:
+      >>> import jax.numpy as jnp, jax_ref
+      >>> report = jax_ref.check_vjp(
+      ...     jnp.sin, lambda x: (jnp.sin(x), x), lambda x, dy: (dy * jnp.cos(x),),
+      ...     jnp.array([0.5, -1.0, 2.0]))
+      >>> print(report.verdict)
+      PASS
+    """
+    with precision_of(args):
+        subject = Pair(
+            "check_vjp",
+            ("primal", "forward", "backward"),
+            (primal, forward, backward),
+            args,
+            name=name or _name_of(backward),
+            wrt=wrt,
+            static=static,
+        )
+    return _check(subject, seed, level, tolerance, raises=raises)
 
 
 def check_op(
     op: Any,
     reference: Callable[..., Any],
     *args: Any,
+    wrt: Sequence[int | str] | int | str | None = None,
     name: str | None = None,
     seed: int = 0,
+    level: Level = "fast",
     tolerance: float = FAIL_ABOVE,
     raises: bool = True,
     **static: Any,
 ) -> Report:
-    """Check an op's forward and backward against a reference at one point.
+    """Check an op, anything with a `forward` and a `backward`; as `check_vjp`.
+
+    Examples:
+      >>> import jax_ref, manual_bp, numpy as np
+      >>> x = np.array([[1.0, -2.0, 0.5]])
+      >>> print(jax_ref.check_op(manual_bp.softmax, jax_ref.references.dense.softmax, x).verdict)
+      PASS
+    """
+    for half in ("forward", "backward"):
+        if not callable(getattr(op, half, None)):
+            raise CheckError("check_op", "op", f"an op with a function {half}", type(op).__name__)
+    with precision_of(args):
+        subject = Pair(
+            "check_op",
+            ("reference", "op.forward", "op.backward"),
+            (reference, op.forward, op.backward),
+            args,
+            name=name or _name_of(op),
+            wrt=wrt,
+            static=static,
+        )
+    return _check(subject, seed, level, tolerance, raises=raises)
+
+
+def check_rule(
+    rule: Callable[..., Any],
+    *args: Any,
+    primal: Callable[..., Any] | None = None,
+    wrt: Sequence[int | str] | int | str | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    level: Level = "fast",
+    tolerance: float = FAIL_ABOVE,
+    raises: bool = True,
+    **static: Any,
+) -> Report:
+    """Check a `jax.custom_vjp` or `jax.custom_jvp` function.
 
     Args:
-      op: has `forward(*args, **static) -> (y, residual)` and `backward(residual, dy) -> tuple`.
-      reference: `reference(*args, **static) -> y`, written another way.
-      *args: arrays and pytrees of arrays; the dtype of the first floating leaf decides whether
-        the float64 witnesses or the precision witness speaks.
-      name: for the report; by default the op's name.
-      seed: of the random cotangents and directions.
-      tolerance: largest relative error in float64.
-      raises: whether a FAIL raises.
-      **static: keywords of both functions.
+      rule: the function as it is called, with its rule defined.
+      *args: as of `check_vjp`; arguments at `nondiff_argnums` may be anything.
+      primal: the same function without the rule, differentiated by JAX. Without it the rule's own
+        forward is differenced numerically, and the report says what that could not see.
+      wrt: as of `check_vjp`.
+      name: for the report; by default the rule's name.
+      seed: as of `check_vjp`.
+      level: as of `check_vjp`.
+      tolerance: as of `check_vjp`.
+      raises: as of `check_vjp`.
+      **static: keywords of `rule` and `primal`.
 
     Returns:
       The report.
 
     Raises:
-      GradientMismatch: a witness contradicts the op, and `raises`.
+      GradientMismatch: a witness contradicts the rule, and `raises`.
+      CheckError: `primal` calls the rule itself, or something cannot be checked.
+
+    Examples:
+      >>> import jax, jax.numpy as jnp, jax_ref
+      >>> @jax.custom_vjp
+      ... def square(x):
+      ...     return x * x
+      >>> square.defvjp(lambda x: (x * x, x), lambda x, dy: (x * dy,))
+      >>> report = jax_ref.check_rule(square, jnp.array([3.0]), raises=False)
+      >>> print(report.headline)
+      x[0]: hand 0.500 × truth: ½ × truth
     """
-    name = name or getattr(op, "__name__", None) or type(op).__name__
+    with precision_of(args):
+        subject = Rule(
+            "check_rule", rule, primal, args, name=name or _name_of(rule), wrt=wrt, static=static
+        )
+    return _check(subject, seed, level, tolerance, raises=raises)
+
+
+def precision_of(args: Any) -> Any:
+    """Return the context in which these arguments exist: float64 is on where one has it."""
+    wide = any(getattr(leaf, "dtype", None) in WIDE for leaf in jax.tree.leaves(args))
+    return jax.enable_x64(compiling.x64() or wide)
+
+
+def _name_of(function: Any) -> str:
+    name = getattr(function, "__name__", None) or type(function).__name__
+    return str(name).rpartition(".")[2]
+
+
+def _check(subject: Subject, seed: int, level: str, tolerance: float, *, raises: bool) -> Report:
+    if level not in LEVELS:
+        raise CheckError(subject.place, "level", "'fast' or 'full'", repr(level))
+    x64 = compiling.x64()
     rng = np.random.default_rng(seed)
+    dtype = subject.arguments.dtype
+    low = dtype not in WIDE
+    with jax.enable_x64(x64 or not low):
+        examination = Examination(subject, rng)
     with jax.enable_x64(True):
-        point = _Point(op, reference, jax.tree.map(jnp.asarray, args), static, rng)
-        rows = structure_rows(point.hand_structure, point.args, point.names)
-        if not rows and point.dtype == jnp.float64:
-            rows = _float64_rows(point, rng, tolerance)
-        elif not rows:
-            rows = _precision_rows(point, rng)
-        dtype = point.dtype
-    return conclude(Report(name, dtype.name, tuple(rows)), raises=raises)
-
-
-def check_model(
-    loss_gradients_and_deltas: Callable[..., tuple[Any, Any, Sequence[Any]]],
-    reference_loss: Callable[..., Any],
-    params: Any,
-    *batch: Any,
-    name: str = "model",
-    seed: int = 0,
-    tolerance: float = FAIL_ABOVE,
-    raises: bool = True,
-) -> Report:
-    """Check a model's every parameter gradient and every layer's δ, on one batch.
-
-    The float64 witnesses are called at the given parameters, raised to float64; where these are of
-    a lower precision, the precision witness is called as well.
-
-    Args:
-      loss_gradients_and_deltas: `(params, *batch) -> (loss, gradients, deltas)`, by hand.
-      reference_loss: `(params, *batch, probes=...) -> loss`; `probes` is a sequence like `deltas`
-        whose arrays are added to the pre-activations.
-      params: pytree of floating arrays.
-      *batch: inputs and targets.
-      name: for the report.
-      seed: of the random directions of the finite differences.
-      tolerance: largest relative error in float64.
-      raises: whether a FAIL raises.
-
-    Raises:
-      GradientMismatch: a witness contradicts the model, and `raises`.
-    """
-    rng = np.random.default_rng(seed)
-    hand_of = jax.jit(loss_gradients_and_deltas)
-    with jax.enable_x64(True):
-        params, batch = jax.tree.map(jnp.asarray, (params, batch))
-        dtype = _dtype_of((params,))
-        exact_params, exact_batch = truth.in_float64((params, batch))
-        loss, gradients, deltas = hand_of(exact_params, *exact_batch)
-        zeros = jax.tree.map(jnp.zeros_like, tuple(deltas))
-
-        def reference(params: Any, probes: Any) -> Any:
-            return reference_loss(params, *exact_batch, probes=probes)
-
-        _, own_gradients, _ = jax.eval_shape(hand_of, params, *batch)
-        rows = structure_rows((own_gradients,), (params,), ("params",))
-        try:
-            jax.eval_shape(reference, exact_params, zeros)
-        except (IndexError, TypeError, ValueError) as error:
-            expected = "an array for each pre-activation, of its shape"
-            rows.append(structure_failure("δ", expected, f"what the reference refuses: {error}"))
-        if rows:
-            return conclude(Report(name, dtype.name, tuple(rows)), raises=raises)
-        differentiate = jax.jit(jax.value_and_grad(reference, (0, 1)))
-        true_loss, true_gradients = differentiate(exact_params, zeros)
-        hand, true = naming.of_model(gradients, deltas), naming.of_model(*true_gradients)
-        rows = [compare("value", "loss", loss, true_loss, tolerance)]
-        rows += missing_rows(hand, true)
-        rows += [
-            compare("jax.grad", leaf, hand[leaf], true[leaf], tolerance, noise(loss))
-            for leaf in hand
-            if leaf in true
-        ]
-        rows += difference_rows(reference, (exact_params, zeros), naming.of_model, hand, rng)
-        if dtype != jnp.float64:
-            low_hand = naming.of_model(*hand_of(params, *batch)[1:])
-            low_differentiate = jax.jit(
-                jax.grad(lambda p, z: reference_loss(p, *batch, probes=z), (0, 1))
-            )
-            low_zeros = jax.tree.map(lambda zero: zero.astype(dtype), zeros)
-            sides = []
-            for point in (params, *(truth.beside(params, rng) for _ in range(NEIGHBOURS))):
-                _, exact = differentiate(truth.in_float64(point), zeros)
-                auto = low_differentiate(point, low_zeros)
-                sides.append((naming.of_model(*auto), naming.of_model(*exact)))
-            rows += [
-                precision_row(
-                    leaf, low_hand[leaf], true[leaf], [(a[leaf], t[leaf]) for a, t in sides], dtype
-                )
-                for leaf in low_hand
-            ]
-    return conclude(Report(name, dtype.name, tuple(rows)), raises=raises)
+        found = Findings(rows=list(examination.structure))
+        if not found.rows:
+            point = examination.point
+            sampled = FEW if subject.reference else finite_difference.SAMPLED
+            if low:
+                found = precision_findings(examination, point, x64=x64)
+                if subject.reference is None:
+                    # Held against itself in float64, the rule must be true there.
+                    thorough.add_float64(examination, found)
+            else:
+                found = float64_findings(examination, point, tolerance, sampled=sampled)
+            found = kinks_at.forgive(examination, found, sampled=sampled)
+            if level == "full":
+                found = thorough.extend(examination, found, tolerance, x64=x64)
+        found.notes += examination.notes
+        diagnoses = explain.failures(examination, found)
+    report = Report(
+        subject.name,
+        dtype.name,
+        tuple(found.rows),
+        diagnoses=diagnoses,
+        notes=tuple(found.notes),
+        level=level,
+        seed=seed,
+        device=compiling.device(),
+    )
+    return conclude(report, raises=raises)
 
 
 def conclude(report: Report, *, raises: bool) -> Report:
@@ -165,104 +240,3 @@ def conclude(report: Report, *, raises: bool) -> Report:
     if raises and report.verdict is Verdict.FAIL:
         raise GradientMismatch(str(report))
     return report
-
-
-def short_decimals(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Return random numbers of one decimal in ±[0.1, 2], exact enough to be read in a report."""
-    tenths = rng.integers(1, 21, shape) * rng.choice([-1, 1], shape)
-    return jnp.asarray(np.asarray(tenths / 10).astype(dtype))
-
-
-def _dtype_of(args: Any) -> Any:
-    for leaf in jax.tree.leaves(args):
-        if jnp.issubdtype(leaf.dtype, jnp.floating):
-            return leaf.dtype
-    raise TypeError("check: args: expected at least one floating array, got none")
-
-
-class _Point:
-    """An op and its reference at one point, with the cotangent that both pull back."""
-
-    def __init__(
-        self,
-        op: Any,
-        reference: Callable[..., Any],
-        args: tuple[Any, ...],
-        static: Named,
-        rng: np.random.Generator,
-    ) -> None:
-        def hand(args: tuple[Any, ...], dy: Any) -> tuple[Any, Any]:
-            y, residual = op.forward(*args, **static)
-            return y, op.backward(residual, dy)
-
-        def automatic(args: tuple[Any, ...], dy: Any) -> tuple[Any, Any]:
-            return autodiff.vjp(lambda *a: reference(*a, **static), args, lambda _: dy)
-
-        def value(*args: Any) -> Any:
-            return op.forward(*args, **static)[0]
-
-        self.hand, self.automatic, self.value, self.args = hand, automatic, value, args
-        self.dtype = _dtype_of(args)
-        self.names = naming.of_arguments(op.forward, len(args))
-        y = jax.eval_shape(value, *args)
-        self.dy = jax.tree.map(lambda leaf: short_decimals(rng, leaf.shape, leaf.dtype), y)
-        _, self.hand_structure = jax.eval_shape(hand, args, self.dy)
-
-    def named(self, side: tuple[Any, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the outputs and the cotangents of one side, by name."""
-        y, cotangents = side
-        return naming.of_tree(y, "y"), naming.of_args(cotangents, self.names)
-
-
-def _float64_rows(point: _Point, rng: np.random.Generator, tolerance: float) -> list[Row]:
-    def both(args: tuple[Any, ...], dy: Any) -> tuple[Any, Any]:
-        return point.hand(args, dy), point.automatic(args, dy)
-
-    sides = jax.jit(both)(point.args, point.dy)
-    (values, by_hand), (true_values, by_jax) = map(point.named, sides)
-    rows = missing_rows(values, true_values)
-    rows += [
-        compare("value", leaf, values[leaf], true_values[leaf], tolerance, noise(point.args))
-        for leaf in values
-        if leaf in true_values
-    ]
-    below = noise(point.dy, point.args)
-    rows += [
-        compare("jax.grad", leaf, by_hand[leaf], by_jax[leaf], tolerance, below) for leaf in by_hand
-    ]
-
-    def projection(*args: Any) -> Any:
-        products = jax.tree.map(lambda c, v: jnp.sum(c * v), point.dy, point.value(*args))
-        return sum(jax.tree.leaves(products), start=jnp.zeros((), jnp.float64))
-
-    def named(*args: Any) -> dict[str, Any]:
-        return naming.of_args(args, point.names)
-
-    return rows + difference_rows(projection, point.args, named, by_hand, rng)
-
-
-def _precision_rows(point: _Point, rng: np.random.Generator) -> list[Row]:
-    def both(args: tuple[Any, ...], dy: Any) -> tuple[Any, Any]:
-        return point.hand(args, dy), point.automatic(args, dy)
-
-    # Without this, XLA skips roundings to the lower precision that the op asks for.
-    low = jax.jit(both, compiler_options={"xla_allow_excess_precision": False})
-    exactly = jax.jit(point.automatic)
-
-    def at(args: tuple[Any, ...]) -> tuple[Named, Named, Named]:
-        hand, auto = low(args, point.dy)
-        true = exactly(*truth.in_float64((args, point.dy)))
-        by_hand, by_jax, exact = (
-            values | cotangents for values, cotangents in map(point.named, (hand, auto, true))
-        )
-        return by_hand, by_jax, exact
-
-    by_hand, by_jax, exact = at(point.args)
-    sides = [(by_jax, exact)]
-    sides += [at(truth.beside(point.args, rng))[1:] for _ in range(NEIGHBOURS)]
-    return [
-        precision_row(
-            leaf, by_hand[leaf], exact[leaf], [(a[leaf], t[leaf]) for a, t in sides], point.dtype
-        )
-        for leaf in by_hand
-    ]

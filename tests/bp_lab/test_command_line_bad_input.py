@@ -1,5 +1,7 @@
 """Bad input at the command line: status 2, one message, no traceback, nothing overwritten."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,12 @@ def test_a_damaged_configuration(manual_bp_command, tmp_path: Path, content: str
         (("check", "--op", "nonesuch"), "check: --op: expected part of one of "),
         (("check", "--dtype", "int8"), "check: --dtype: expected one of float64, "),
         (("check", "--json", "no/where.json"), "check: --json: expected a file in an existing "),
+        (("check", "--html", "no/where.html"), "check: --html: expected a file in an existing "),
+        (("check", "--level", "slow"), "check: --level: expected one of fast, full, got slow"),
+        (("check", "--seed", "-1"), "check: --seed: expected a whole number ≥ 0, got -1"),
+        (("check", "--args", "m:args"), "check: --args: expected nothing without a RULE, got m:a"),
+        (("check", "m:rule", "--op", "relu"), "check: --op: expected nothing beside a RULE, got "),
+        (("check", "m:rule"), "check: --args: expected the arguments at which to check m:rule, g"),
         (("bench", "--dtype", "int8"), "bench: --dtype: expected one of float32, "),
         (("bench", "--pairs", "1"), "bench: --pairs: expected at least 3, got 1"),
         (("experiment", "x"), "experiment: name: expected one of vanishing-gradients, symmetry"),
@@ -158,6 +166,122 @@ def test_bad_input_of_the_other_commands(manual_bp_command, arguments, start) ->
     assert outcome.status == 2
     assert outcome.err.startswith(start)
     assert outcome.err.count("\n") == 1
+
+
+MODULES = {
+    "sound": """
+import jax, jax.numpy as jnp, numpy as np
+
+args = (np.array([0.5, 2.0]),)
+table = {"x": args[0]}
+words = ("half",)
+objects = (np.array([None, 1]),)
+counts = (3,)
+
+
+def failing():
+    raise KeyError("no such file")
+
+
+def square(x):
+    return x * x
+
+
+@jax.custom_vjp
+def rule(x):
+    return x * x
+
+
+def forward(x):
+    return x * x, x
+
+
+def backward(x, dy):
+    return (2 * x * dy,)
+
+
+rule.defvjp(forward, backward)
+
+
+def of_one(x):
+    return (x,)
+
+
+def raising(x, dy):
+    raise RuntimeError("not today\\nnor tomorrow")
+
+
+def nan(x):
+    return x * jnp.nan
+""",
+    "missing": "import nonesuch",
+    "raising": "\n1 / 0",
+    "unreadable": "def f(:",
+    "leaving": "raise SystemExit(0)",
+}
+ARGS = ("--args", "sound:args")
+PRIMAL = ("--primal", "sound:square")
+RULE = "sound:rule"
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Modules in the working directory."""
+    for name, source in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (("nonesuch:rule", *ARGS), "check: RULE: expected nonesuch to be a module that can be imp"),
+        (("sound.part:rule", *ARGS), "check: RULE: expected sound.part to be a module that can b"),
+        (("missing:rule", *ARGS), "check: RULE: expected missing to be a module that can be impo"),
+        (("raising:rule", *ARGS), "check: RULE: expected raising to be a module that can be impor"),
+        (("unreadable:rule", *ARGS), "check: RULE: expected unreadable to be a module that can be"),
+        (("leaving:rule", *ARGS), "check: RULE: expected leaving to be a module that can be impor"),
+        (("sound.py/rule", *ARGS), "check: RULE: expected a name as package.module:name, got 'sou"),
+        (("sound:", *ARGS), "check: RULE: expected a name as package.module:name, got 'sound:'"),
+        (("sound:rul", *ARGS), "check: RULE: expected a name in sound, got 'rul'"),
+        (("sound:args", *ARGS), "check: RULE: expected a custom_vjp or custom_jvp function, or a"),
+        (("sound", *ARGS), "check: --primal: expected the function that JAX differentiates, for "),
+        (("sound:forward,backward", *ARGS), "check: --primal: expected the function that JAX dif"),
+        ((RULE, "--args", "sound:table"), "check: --args: expected a tuple of arguments, an arra"),
+        ((RULE, "--args", "sound:square"), "check: --args: expected a tuple of arguments, an arr"),
+        ((RULE, "--args", "sound:failing"), "check: --args: expected a tuple of arguments, an ar"),
+        ((RULE, "--args", "sound:words"), "check_rule: x: expected an array of numbers, got str "),
+        ((RULE, "--args", "sound:objects"), "check_rule: x: expected an array of numbers, got an"),
+        ((RULE, "--args", "sound:counts"), "check_rule: args: expected at least one floating arr"),
+        ((RULE, *ARGS, "--dtype", "int8"), "check: --dtype: expected one of float64, float32, bf"),
+        ((RULE, *ARGS, "--primal", RULE), "check_rule: primal: expected a function that JAX diff"),
+        ((RULE, *ARGS, "--primal", "sound:nan"), "check_rule: primal: expected numbers at this p"),
+        (("sound:square,backward", *ARGS, *PRIMAL), "check_vjp: forward: expected a pair (y, resi"),
+        (("sound:forward,of_one", *ARGS, *PRIMAL), "check_vjp: backward: expected a function of "),
+        (("sound:forward,raising", *ARGS, *PRIMAL), "check_vjp: backward: expected a function th"),
+    ],
+)
+def test_bad_input_of_a_check_of_ones_own(manual_bp_command, modules, arguments, start) -> None:
+    outcome = manual_bp_command("check", *arguments)
+    assert outcome.status == 2
+    assert outcome.err.startswith(start)
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("missing", "ModuleNotFoundError: No module named 'nonesuch' ({path}.py:1)"),
+        ("raising", "ZeroDivisionError: division by zero ({path}.py:2)"),
+        ("unreadable", "SyntaxError: invalid syntax (unreadable.py, line 1)"),
+    ],
+)
+def test_an_import_that_fails_says_where(manual_bp_command, modules, name, told, tmp_path) -> None:
+    outcome = manual_bp_command("check", f"{name}:rule", *ARGS)
+    assert outcome.err.endswith(f", got {told.format(path=tmp_path / name)}\n")
 
 
 def test_an_unknown_command(manual_bp_command) -> None:

@@ -1,6 +1,8 @@
 """The commands, as a user types them."""
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -108,9 +110,14 @@ def test_check_prints_a_table_and_writes_json(manual_bp_command) -> None:
         "bfloat16",
         "--json",
         "c.json",
+        "--html",
+        "c.html",
+        "--seed",
+        "3",
     )
     assert outcome.status == 0, outcome.out
-    assert "PASS" in outcome.out
+    assert outcome.out.splitlines()[-1] == "2 rows on cpu, level fast, seed 3: PASS"
+    assert "<html" in Path("c.html").read_text("utf-8")
     written = json.loads(Path("c.json").read_text("utf-8"))
     assert written["verdict"] == "PASS"
     names = {case.name for case in cases.registry if "log_softmax" in case.name}
@@ -118,8 +125,9 @@ def test_check_prints_a_table_and_writes_json(manual_bp_command) -> None:
     for row in written["cases"]:
         assert row["verdict"] == "PASS"
         full = row["dtype"] == "float64"
+        assert (row["level"], row["seed"], row["device"], row["headline"]) == ("fast", 3, "cpu", "")
         witnesses = {"value", "jax.grad", "finite difference"} if full else {"precision"}
-        assert row["witnesses"].keys() == witnesses
+        assert row["witnesses"].keys() == {"linearity", *witnesses}
         assert 0 <= row["worst_relative_error"] < (1e-12 if full else np.inf)
 
 
@@ -136,7 +144,94 @@ def test_check_of_a_wrong_backward_fails_with_status_1(manual_bp_command, monkey
     assert "FAIL" in outcome.out
     assert "u[" in outcome.out
     assert "ratio" in outcome.out
-    assert json.loads(Path("c.json").read_text("utf-8"))["verdict"] == "FAIL"
+    written = json.loads(Path("c.json").read_text("utf-8"))
+    assert written["verdict"] == "FAIL"
+    assert written["cases"][0]["headline"].startswith("u")
+
+
+RULES = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+args = (np.array([0.5, -1.0, 2.0]), 3)
+lengths = iter((2, 3))
+
+
+def draw():
+    return [jnp.ones(next(lengths)), 3]
+
+
+def power(x, n):
+    return x**n
+
+
+@jax.custom_vjp
+def rule(x, n):
+    return x**n
+
+
+def forward(x, n):
+    return x**n, (x, n)
+
+
+def backward(residual, dy):
+    x, n = residual
+    return n * x ** (n - 1) * dy, None
+
+
+def wrong(residual, dy):
+    x, n = residual
+    return x ** (n - 1) * dy, None
+
+
+rule.defvjp(forward, backward)
+"""
+
+
+@pytest.fixture
+def their_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A module in the working directory."""
+    (tmp_path / "their").mkdir()
+    (tmp_path / "their" / "rules.py").write_text(RULES)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    for name in ("their", "their.rules"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize(
+    "named", ["their.rules:rule", "their.rules", "their.rules:forward,backward"]
+)
+def test_check_of_anyones_rule_op_or_pair(manual_bp_command, their_rules, named: str) -> None:
+    needed = ("--args", "their.rules:args", "--primal", "their.rules:power")
+    outcome = manual_bp_command("check", named, *needed, "--name", "cubes")
+    assert outcome.status == 0, outcome.err
+    assert outcome.out.startswith("cubes [float64]: ✓ PASS")
+    assert "jax.grad" in outcome.out
+    assert outcome.out.splitlines()[-1] == "1 row on cpu, level fast, seed 0: PASS"
+
+
+def test_check_of_anyones_wrong_rule_in_two_dtypes(manual_bp_command, their_rules) -> None:
+    outcome = manual_bp_command(
+        *("check", "their.rules:forward,wrong", "--args", "their.rules:draw"),
+        *("--primal", "their.rules:power", "--dtype", "float32", "--dtype", "bfloat16"),
+        *("--json", "r.json", "--html", "r.html"),
+    )
+    assert outcome.status == 1, outcome.err
+    for dtype in ("float32", "bfloat16"):
+        assert f"wrong [{dtype}]: ✕ FAIL" in outcome.out
+    written = json.loads(Path("r.json").read_text("utf-8"))
+    assert [row["dtype"] for row in written["cases"]] == ["float32", "bfloat16"]
+    assert all("0.333 × truth" in row["headline"] for row in written["cases"])
+    assert Path("r.html").read_text("utf-8").count('"name":"wrong"') == 2
+
+
+def test_check_without_a_primal_differences_the_rule(manual_bp_command, their_rules) -> None:
+    outcome = manual_bp_command("check", "their.rules:rule", "--args", "their.rules:args")
+    assert outcome.status == 0, outcome.err
+    assert "finite difference" in outcome.out
+    assert "jax.grad" not in outcome.out
 
 
 def test_bench_prints_ratios_and_writes_json(manual_bp_command, monkeypatch) -> None:

@@ -256,7 +256,7 @@ def test_a_planted_mistake_fails_and_says_where(plant: Plant) -> None:
     failed = {(row.witness, row.leaf): row for row in report.rows if row.verdict is Verdict.FAIL}
     row = failed["jax.grad", plant.leaf]
     text = str(report)
-    assert text.startswith("planted [float64]: FAIL\n")
+    assert "planted [float64]: FAIL\n" in text
     assert row.detail in text
     index = "" if plant.entry is None else f"[{', '.join(map(str, plant.entry))}]"
     assert row.detail.startswith(f"{plant.leaf}{index}")
@@ -289,7 +289,7 @@ def test_a_planted_mistake_fails_in_low_precision(plant: Plant, dtype: str) -> N
     report = check(plant, dtype)
     failed = {row.leaf for row in report.rows if row.verdict is Verdict.FAIL}
     assert plant.leaf in failed
-    assert str(report).startswith(f"planted [{dtype}]: FAIL\n")
+    assert f"planted [{dtype}]: FAIL\n" in str(report)
 
 
 def test_a_wrong_forward_fails_by_its_value() -> None:

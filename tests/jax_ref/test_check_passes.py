@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import manual_bp
-from jax_ref import Verdict, check_op, references
+from jax_ref import CheckError, Verdict, check_op, references
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
@@ -136,15 +136,16 @@ def test_one_seed_gives_one_report(seed: int) -> None:
 
 
 def test_no_floating_argument_is_refused() -> None:
-    with pytest.raises(TypeError) as caught:
+    with pytest.raises(CheckError) as caught:
         check_op(SINE, tangent, np.array([1, 2]))
-    assert str(caught.value) == "check: args: expected at least one floating array, got none"
+    assert str(caught.value) == "check_op: args: expected at least one floating array, got none"
 
 
 def test_the_report_is_plain_data_too() -> None:
     plain = check_op(SINE, tangent, random(3), name="sine").to_dict()
     assert (plain["name"], plain["dtype"], plain["verdict"]) == ("sine", "float64", "PASS")
-    assert {row["witness"] for row in plain["rows"]} == {"value", "jax.grad", "finite difference"}
+    witnesses = {"value", "linearity", "jax.grad", "finite difference"}
+    assert {row["witness"] for row in plain["rows"]} == witnesses
     assert all(type(row["verdict"]) is str for row in plain["rows"])
 
 

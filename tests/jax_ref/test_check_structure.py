@@ -21,7 +21,6 @@ STRUCTURE = [
     ("wrong dtype", lambda dx, dW, db: (dx.astype(jnp.float32), dW, db), "x", "(5, 3) float32"),
     ("wrong shape", lambda dx, dW, db: (dx, dW.T, db), "W", "(4, 3) float64"),
     ("bias not summed", lambda dx, dW, db: (dx, dW, jnp.stack([db] * 5)), "b", "(5, 4) float64"),
-    ("None", lambda dx, dW, db: (dx, dW, None), "b", "None"),
     ("too few", lambda dx, dW, db: (dx, dW), "backward", "2 slots"),
     ("too many", lambda dx, dW, db: (dx, dW, db, None), "backward", "4 slots"),
     ("a list", lambda dx, dW, db: [dx, dW, db], "backward", "list"),
@@ -42,6 +41,21 @@ def test_a_wrong_structure_fails_and_is_described(spoil: Any, leaf: str, came: s
     assert row.detail.startswith(f"{leaf}: expected ")
     assert came is None or row.detail.endswith(f", got {came}")
     assert row.detail in str(report)
+
+
+def test_none_counts_as_zero() -> None:
+    op = SimpleNamespace(
+        forward=linear.forward, backward=lambda r, dy: (*linear.backward(r, dy)[:2], None)
+    )
+    report = check_op(op, references.dense.linear, *AFFINE, raises=False)
+    assert {row.leaf for row in report.failed} == {"b"}
+    assert report.failed[0].hand == 0
+    assert "b: None counts as zero" in report.notes
+    constant = SimpleNamespace(
+        forward=lambda x, n: (x + 0 * n, None), backward=lambda _, dy: (dy, None)
+    )
+    sound = check_op(constant, lambda x, n: x + n - n, AFFINE[2], AFFINE[2], wrt="x")
+    assert sound
 
 
 def test_a_cotangent_for_an_integer_argument_fails() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import manual_bp
 from jax_ref import cases
-from jax_ref.check import short_decimals
+from jax_ref.examine import short_decimals
 from manual_bp import op
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")

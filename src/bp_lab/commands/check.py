@@ -1,60 +1,111 @@
 """`manual-bp check`."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
+from bp_lab import rules
 from bp_lab.errors import FAILED, InputError
 from bp_lab.files import write_json
-from jax_ref import Report, Verdict, cases
+from jax_ref import Report, Row, Verdict, cases, page
+from jax_ref.check import LEVELS
+from jax_ref.console import GLYPHS, STYLES
 
-WITNESSES = ("value", "jax.grad", "finite difference", "precision")
-COLORS = {Verdict.PASS: "green", Verdict.FAIL: "red", Verdict.INCONCLUSIVE: "yellow"}
+COLUMNS = (
+    ("value", "value"),
+    ("linear", "linearity"),
+    ("jax.\ngrad", "jax.grad"),
+    ("finite\ndiff.", "finite difference"),
+    ("preci-\nsion", "precision"),
+)
 
 
-def run(names: Sequence[str], dtypes: Sequence[str], seed: int, json: Path | None) -> int:
-    """Check the cases that the filters leave; status 1 where one fails."""
-    chosen = _chosen(names, dtypes)
-    if json is not None and (json.is_dir() or not json.parent.is_dir()):
-        raise InputError("check", "--json", "a file in an existing folder", json)
+def run(
+    rule: str | None,
+    args: str | None,
+    primal: str | None,
+    name: str | None,
+    *,
+    ops: Sequence[str],
+    dtypes: Sequence[str],
+    level: str,
+    seed: int,
+    json: Path | None,
+    html: Path | None,
+) -> int:
+    """Check a rule, or the cases that the filters leave; status 1 where one does not pass."""
+    _expect_settings(dtypes, level, seed, {"--json": json, "--html": html})
     console = Console(highlight=False)
-    reports = _reports(chosen, seed, console)
-    console.print(_table(reports))
-    verdict = _overall(reports)
+    if rule is None:
+        _expect_no({"--args": args, "--primal": primal, "--name": name}, "without a RULE")
+        reports = _of_catalogue(_chosen(ops, dtypes), console, level=level, seed=seed)
+        console.print(_table(reports))
+    else:
+        _expect_no({"--op": ops}, "beside a RULE")
+        settings = {"name": name, "dtypes": dtypes, "level": level, "seed": seed}
+        reports = _of_rule(rule, args, primal, console, **settings)
     for report in reports:
-        if not report:
-            console.print(str(report), markup=False, soft_wrap=True)
-    console.print(f"{len(reports)} rows: [bold {COLORS[verdict]}]{verdict}[/]")
+        if rule is not None or not report:
+            console.print(report)
+    verdict = _overall(reports)
+    at = f"on {reports[0].device}, level {level}, seed {seed}: "
+    rows = f"{len(reports)} {'row' if len(reports) == 1 else 'rows'} "
+    console.print(Text.assemble(rows, at, (str(verdict), STYLES[verdict])), soft_wrap=True)
     if json is not None:
         write_json(json, {"verdict": str(verdict), "cases": [_row(report) for report in reports]})
+    if html is not None:
+        page.write(reports, html)
     return 0 if verdict is Verdict.PASS else FAILED
 
 
-def _chosen(names: Sequence[str], dtypes: Sequence[str]) -> list[tuple[cases.Case, str]]:
+def _expect_settings(
+    dtypes: Sequence[str], level: str, seed: int, files: Mapping[str, Path | None]
+) -> None:
     for dtype in dtypes:
         if dtype not in cases.DTYPES:
             raise InputError("check", "--dtype", "one of " + ", ".join(cases.DTYPES), dtype)
+    if level not in LEVELS:
+        raise InputError("check", "--level", "one of " + ", ".join(LEVELS), level)
+    if seed < 0:
+        raise InputError("check", "--seed", "a whole number ≥ 0", seed)
+    for option, path in files.items():
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise InputError("check", option, "a file in an existing folder", path)
+
+
+def _expect_no(given: Mapping[str, Any], where: str) -> None:
+    for option, value in given.items():
+        if value:
+            raise InputError("check", option, f"nothing {where}", value)
+
+
+def _chosen(ops: Sequence[str], dtypes: Sequence[str]) -> list[tuple[cases.Case, str]]:
     known = sorted({case.op_name for case in cases.registry})
-    for name in names:
-        if not any(name in case.name for case in cases.registry):
-            raise InputError("check", "--op", "part of one of " + ", ".join(known), name)
+    for op in ops:
+        if not any(op in case.name for case in cases.registry):
+            raise InputError("check", "--op", "part of one of " + ", ".join(known), op)
     return [
         (case, dtype)
         for case in cases.registry
-        if not names or any(name in case.name for name in names)
+        if not ops or any(op in case.name for op in ops)
         for dtype in dtypes or cases.DTYPES
     ]
 
 
-def _reports(chosen: Sequence[tuple[cases.Case, str]], seed: int, console: Console) -> list[Report]:
+def _of_catalogue(
+    chosen: Sequence[tuple[cases.Case, str]], console: Console, **settings: Any
+) -> list[Report]:
     def one(pair: tuple[cases.Case, str]) -> Report:
-        return cases.run(*pair, seed=seed, raises=False)
+        return cases.run(*pair, raises=False, **settings)
 
     # Most of the time goes to compiling, which lets other threads run.
     with (
@@ -62,6 +113,16 @@ def _reports(chosen: Sequence[tuple[cases.Case, str]], seed: int, console: Conso
         ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         return list(progress.track(pool.map(one, chosen), len(chosen), description="checking"))
+
+
+def _of_rule(
+    rule: str, args: str | None, primal: str | None, console: Console, **settings: Any
+) -> list[Report]:
+    if args is None:
+        raise InputError("check", "--args", f"the arguments at which to check {rule}", "none")
+    sys.path.insert(0, str(Path.cwd()))
+    with console.status("checking"):
+        return rules.check(rule, args, primal, **settings)
 
 
 def _overall(reports: Sequence[Report]) -> Verdict:
@@ -73,14 +134,31 @@ def _overall(reports: Sequence[Report]) -> Verdict:
 
 
 def _table(reports: Sequence[Report]) -> Table:
-    table = Table("op", "dtype", *WITNESSES, "verdict")
-    for report in reports:
-        errors = report.worst_errors()
-        shown = [f"{errors[w]:.1e}" if w in errors else "" for w in WITNESSES]
-        color = COLORS[report.verdict]
-        name = report.name.replace("[", r"\[")
-        table.add_row(name, report.dtype, *shown, f"[{color}]{report.verdict}[/]")
+    """Return a row a report: the worst error of each witness, for the others of them all."""
+    named = {witness for _, witness in COLUMNS}
+    shown = {
+        head: [_worst(row for row in report.rows if row.witness == witness) for report in reports]
+        for head, witness in COLUMNS
+    }
+    shown["others"] = [
+        _worst(row for row in report.rows if row.witness not in named) for report in reports
+    ]
+    columns = {head: errors for head, errors in shown.items() if any(errors)}
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    table.add_column("")
+    table.add_column("op", overflow="fold")
+    table.add_column("dtype", no_wrap=True)
+    for head in columns:
+        table.add_column(head, justify="right", no_wrap=True)
+    for report, *errors in zip(reports, *columns.values(), strict=True):
+        mark = Text(GLYPHS[report.verdict], STYLES[report.verdict])
+        table.add_row(mark, Text(report.name), report.dtype, *errors)
     return table
+
+
+def _worst(rows: Iterable[Row]) -> str:
+    worst = max(rows, key=lambda row: row.size, default=None)
+    return f"{worst.error:.1e}" if worst else ""
 
 
 def _row(report: Report) -> dict[str, Any]:
@@ -90,6 +168,10 @@ def _row(report: Report) -> dict[str, Any]:
         "op": report.name,
         "dtype": report.dtype,
         "verdict": str(report.verdict),
+        "headline": report.headline,
+        "level": report.level,
+        "seed": report.seed,
+        "device": report.device,
         "worst_relative_error": errors.get(judged, max(errors.values(), default=0.0)),
         "witnesses": errors,
     }

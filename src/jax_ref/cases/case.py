@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ref.check import check_op
+from jax_ref.check import Level, check_op
 from jax_ref.verdict import GradientMismatch, Report, Verdict, merge
 from jax_ref.witnesses import TOLERANCE
 
@@ -80,14 +80,19 @@ class Case:
     def arguments(self, sizes: Sizes, dtype: str, seed: int) -> tuple[Any, ...]:
         """Return the inputs drawn for these sizes, floating ones in the dtype."""
         drawn = self.draw(np.random.default_rng(seed), **sizes)
-
-        def cast(leaf: Any) -> jax.Array:
-            leaf = np.asarray(leaf)
-            floating = np.issubdtype(leaf.dtype, np.floating)
-            return jnp.asarray(leaf, dtype if floating else leaf.dtype)
-
         with jax.enable_x64(True):
-            return jax.tree.map(cast, drawn)
+            return jax.tree.map(jnp.asarray, cast(jax.tree.map(np.asarray, drawn), dtype))
+
+
+def cast(args: Any, dtype: str) -> Any:
+    """Return arguments with every floating array, and number, in the dtype."""
+
+    def one(leaf: Any) -> Any:
+        kind = getattr(leaf, "dtype", type(leaf))
+        return jnp.asarray(leaf, dtype) if jnp.issubdtype(kind, jnp.floating) else leaf
+
+    with jax.enable_x64(True):
+        return jax.tree.map(one, args)
 
 
 def describe(case: Case, sizes: Sizes, options: Options) -> str:
@@ -96,7 +101,14 @@ def describe(case: Case, sizes: Sizes, options: Options) -> str:
     return f"{case.name}({settings})"
 
 
-def run_one(case: Case, sizes: Sizes, options: Options, dtype: str, seed: int = 0) -> Report:
+def run_one(
+    case: Case,
+    sizes: Sizes,
+    options: Options,
+    dtype: str,
+    seed: int = 0,
+    level: Level = "fast",
+) -> Report:
     """Return the report of a case at one size, with one set of options, in one dtype."""
     return check_op(
         case.op,
@@ -104,13 +116,16 @@ def run_one(case: Case, sizes: Sizes, options: Options, dtype: str, seed: int = 
         *case.arguments(sizes, dtype, seed),
         name=describe(case, sizes, options),
         seed=seed,
+        level=level,
         tolerance=case.tolerance,
         raises=False,
         **options,
     )
 
 
-def run(case: Case, dtype: str, seed: int = 0, *, raises: bool = True) -> Report:
+def run(
+    case: Case, dtype: str, seed: int = 0, *, level: Level = "fast", raises: bool = True
+) -> Report:
     """Return the report of a case in one dtype.
 
     In float64 every size is run with every option, in lower precision each of both at least once.
@@ -120,7 +135,7 @@ def run(case: Case, dtype: str, seed: int = 0, *, raises: bool = True) -> Report
         of the sizes and options that failed.
     """
     reports = [
-        run_one(case, sizes, options, dtype, seed)
+        run_one(case, sizes, options, dtype, seed, level)
         for sizes, options in case.combinations(every=dtype == "float64")
     ]
     failed = [report for report in reports if report.verdict is Verdict.FAIL]

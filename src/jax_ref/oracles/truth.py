@@ -12,8 +12,11 @@ def in_float64(tree: Any) -> Any:
 
     # In NumPy, as an eager conversion on the device compiles anew for every shape.
     def raise_precision(leaf: Any) -> Any:
-        floating = jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
-        return jnp.asarray(np.asarray(leaf).astype(np.float64)) if floating else leaf
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            return leaf
+        real = jnp.issubdtype(dtype, jnp.floating)
+        return jnp.asarray(np.asarray(leaf).astype(np.float64 if real else np.complex128))
 
     return jax.tree.map(raise_precision, tree)
 
