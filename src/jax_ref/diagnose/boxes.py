@@ -18,11 +18,7 @@ def boxed(evidence: Evidence, difference: Difference) -> Iterator[Explanation]:
     box = _box(difference)
     if box is None:
         return
-    part = Difference(
-        *(side[box] for side in (difference.hand, difference.truth, difference.rounding)),
-        difference.resolution,
-        difference.scale,
-    )
+    part = difference.at(box)
     inside = replace(evidence, hand=part.hand, truth=part.truth, truth_at=None)
     seen = (difference.truth != 0) | difference.wrong
     place = places.where(difference.wrong, seen, evidence)

@@ -1,8 +1,8 @@
 """What is known of a leaf that failed, and when an explanation of its error counts.
 
-Left     ‖mended − truth‖ / ‖hand − truth‖. A difference below 2 × resolution × the larger of |truth|
-         and its root mean square is rounding, and counts as none: so one wrong entry of 10⁵ is
-         not drowned by the rounding of the others.
+Left     ‖mended − truth‖ / ‖hand − truth‖. A difference below 2 × resolution × the larger of
+         |truth| and its root mean square is rounding, and counts as none: so one wrong entry of
+         10⁵ is not drowned by the rounding of the others.
 Exact    An explanation that leaves no more than rounding of the size of hand and truth; among
          these the one with the fewest nats is named first.
 Nats     The logarithm of the number of explanations that one was picked from.
@@ -185,8 +185,8 @@ class Difference:
 
     def at(self, places: Any) -> "Difference":
         """Return the difference at some entries, as vectors."""
-        parts = (part[places] for part in (self.hand, self.truth, self.rounding))
-        return Difference(*parts, self.resolution, self.scale)
+        hand, truth, rounding = (part[places] for part in (self.hand, self.truth, self.rounding))
+        return Difference(hand, truth, rounding, self.resolution, self.scale)
 
     def likely(self, found: Explanation) -> bool:
         """Return whether an explanation is worth saying: of enough of the error, and no chance."""

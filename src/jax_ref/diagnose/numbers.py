@@ -38,7 +38,7 @@ def batch(evidence: Evidence) -> int | None:
     return None
 
 
-def sizes(evidence: Evidence) -> dict[int, str]:
+def sizes(evidence: Evidence) -> dict[int, str]:  # noqa: C901  a list of rules
     """Return the sizes that a mistake may divide by, with their names, likeliest first."""
     named: dict[int, str] = {}
 
@@ -50,8 +50,11 @@ def sizes(evidence: Evidence) -> dict[int, str]:
     arrays = {**evidence.outputs, **evidence.primals, **evidence.residuals}
     for name, array in arrays.items():
         if array.dtype.kind == "b":
-            add(np.count_nonzero(array), f"the number of entries of {name} that hold,")
-            add(array.size - np.count_nonzero(array), f"the number of entries of {name} that fail,")
+            add(int(np.count_nonzero(array)), f"the number of entries of {name} that hold,")
+            add(
+                int(array.size - np.count_nonzero(array)),
+                f"the number of entries of {name} that fail,",
+            )
     for name, array in arrays.items():
         if array.ndim > 2:
             add(math.prod(array.shape[:-1]), f"the product of the leading axes of {name},")
@@ -95,7 +98,7 @@ def words(value: float, evidence: Evidence) -> tuple[str, float, int]:
     return f"{value:.{digits}g} × truth".replace("-", "−"), 4.0, 1
 
 
-def _names(evidence: Evidence) -> Iterator[tuple[float, str]]:
+def _names(evidence: Evidence) -> Iterator[tuple[float, str]]:  # noqa: C901  a list of rules
     """Yield factors in the order of how common they are."""
     known = sizes(evidence)
     size = batch(evidence)

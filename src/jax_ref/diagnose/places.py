@@ -161,7 +161,7 @@ def overwritten(evidence: Evidence, difference: Difference) -> Iterator[Explanat
                 continue
             counts = np.bincount((ids % size).reshape(-1), minlength=size)
             others = tuple(a for a in range(wrong.ndim) if a != axis)
-            touched = wrong.any(others)
+            touched = np.asarray(wrong.any(others))
             dead = (difference.truth == 0).all(others)
             spared = ((counts == 1) & ~touched).any() or _is_share(difference, touched, axis)
             if touched.any() and not touched[(counts < 2) | dead].any() and spared:
@@ -230,7 +230,7 @@ def confined(evidence: Evidence, difference: Difference) -> Iterator[Explanation
 
 
 def other_mask(evidence: Evidence, difference: Difference) -> Iterator[Explanation]:
-    """Explain a hand that is 0 where the truth is not and the other way round, and right elsewhere."""
+    """Explain a hand that is 0 where the truth is not, and the other way round."""
     dead = difference.wrong & (difference.hand == 0)
     leaks = difference.wrong & (difference.truth == 0)
     right = np.count_nonzero(~difference.wrong & (difference.truth != 0))

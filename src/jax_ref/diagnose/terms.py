@@ -266,7 +266,7 @@ def _support(part: Difference, fit: Fit) -> float:
 
 
 def _fitted(part: Difference, found: Sequence[Term], *, scaled: bool = False) -> Fit:
-    """Return the coefficients of some terms, beside a multiple of the hand where that is `scaled`."""
+    """Return the coefficients of some terms, and of the hand where that is `scaled`."""
     given = [part.hand] if scaled else []
     columns = np.stack([*given, *(term.values for term in found)], -1)
     lengths = np.sqrt((columns**2).sum(0))

@@ -10,6 +10,7 @@ Values    are kept at a few thousand entries of the leaf; the sums run over all.
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,7 +99,8 @@ class Vocabulary(NamedTuple):
         return cls([word for word, _ in kept], np.array([value for _, value in kept]))
 
 
-class Places(NamedTuple):
+@dataclass(frozen=True)
+class Places:
     """Some entries of a leaf."""
 
     shape: tuple[int, ...]
@@ -294,7 +296,7 @@ def _sums(atom: Atom, places: Places, whose: str) -> Iterator[tuple[Word, np.nda
     """
     rank = atom.array.ndim
     axes = range(rank)
-    reductions = {(): None, **{(a,): None for a in axes}}
+    reductions: dict[tuple[int, ...], None] = {(): None, **{(a,): None for a in axes}}
     reductions |= {tuple(a for a in axes if a != kept): None for kept in axes} if rank > 2 else {}
     reductions |= {tuple(axes): None}
     for reduced in reductions:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -233,7 +233,7 @@ def _kind(evidence: Evidence, cotangents: Cotangents, truths: Cotangents) -> Kin
     return Kind.BATCH_SUM
 
 
-def _empty(dy: np.ndarray, axis: int) -> np.ndarray:
+def _empty(dy: np.ndarray, axis: int) -> Any:
     """Return which indices of an axis are 0 throughout."""
     return ~dy.any(tuple(a for a in range(dy.ndim) if a != axis))
 
