@@ -163,6 +163,23 @@ def check(
 
 
 @app.command()
+def mutants(
+    op: Annotated[
+        list[str] | None, typer.Argument(help="Only what these ops reach.", show_default="all")
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(parser=_whole, metavar="N", help="Processes.", show_default="one a core"),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
+) -> None:
+    """Put one mistake at a time into every backward pass, and list what no case notices."""
+    from bp_lab.commands import mutants as command
+
+    raise typer.Exit(command.run(op or [], workers, json))
+
+
+@app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     images: Annotated[list[Path], typer.Argument(help="Image files, one digit each.")],

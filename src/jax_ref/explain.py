@@ -34,17 +34,18 @@ def failures(examination: Examination, found: Findings) -> dict[str, tuple[Diagn
         judged = {row.witness for row in rows} & judges
         if judged and leaf in found.hand and leaf in found.true:
             gathered = gathered or _gather(examination, found)
-            found_here = _diagnose(_about(gathered, leaf, found))
+            found_here = explained(_about(gathered, leaf, found))
             sure = found_here[0].kind in (Kind.UPSTREAM, Kind.NAN, Kind.PRECISION)
             known = found_here if sure or not known else (*known, *found_here)
         diagnoses[leaf] = known or (Diagnosis(Kind.UNKNOWN, "no known mistake fits", 1.0),)
     return diagnoses
 
 
-def _diagnose(evidence: Evidence) -> tuple[Diagnosis, ...]:
+def explained(evidence: Evidence) -> tuple[Diagnosis, ...]:
+    """Return the diagnosis; a failure is told even where it cannot be explained."""
     try:
         return diagnose(evidence)
-    except Exception as error:  # noqa: BLE001  a failure is told even where it cannot be explained
+    except Exception as error:  # noqa: BLE001  the failure itself matters more
         says = f"not diagnosed: {type(error).__name__}: {error}"
         return (Diagnosis(Kind.UNKNOWN, says, 1.0),)
 

@@ -27,7 +27,8 @@ pass is written by hand, and {right} that are right, however awkward. Beside our
 level) stands that of `jax.test_util.check_grads` on the same rule as a `jax.custom_vjp` function:
 reverse mode, order 1, its own tolerances, in the rule's own dtype, on its floating arguments and
 outputs alone. An entry stands in a dtype only where the mistake exists there: one of 1e-3 is none
-in bfloat16. This page is generated: `python tests/corpora/table.py`.
+in bfloat16; a blank cell stands for that, or for one that was not judged. This page is generated:
+`python tests/corpora/table.py`.
 
 ## Summary
 

@@ -4,7 +4,7 @@ Everything is driven from here: the tests, `manual-bp check`, the catalogue. An 
 floor that no case names fails a test.
 """
 
-from jax_ref.cases import activations, dense, losses, models, regularization
+from jax_ref.cases import activations, beyond, dense, losses, models, regularization
 from jax_ref.cases.case import DTYPES, Case, run
 
 registry: tuple[Case, ...] = (
@@ -15,4 +15,6 @@ registry: tuple[Case, ...] = (
     *models.cases,
 )
 
-__all__ = ["DTYPES", "Case", "registry", "run"]
+everything: tuple[Case, ...] = (*registry, *beyond.cases)
+
+__all__ = ["DTYPES", "Case", "everything", "registry", "run"]

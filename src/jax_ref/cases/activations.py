@@ -28,7 +28,12 @@ def _draw_away_from_kink(rng: np.random.Generator, batch: tuple[int, ...]) -> tu
     return (np.abs(u) if u.size == 1 else u,)
 
 
-cases = tuple(
+def _draw_extremes(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
+    u = np.asarray([1e4, -1e4, 40.0, -40.0, 2.0])
+    return (u[rng.integers(0, len(u), batch)],)
+
+
+_everywhere = tuple(
     Case(
         op_name=name,
         op=activation,
@@ -39,3 +44,17 @@ cases = tuple(
     )
     for name, activation in manual_bp.activations.table.items()
 )
+
+_extremes = tuple(
+    Case(
+        op_name=name,
+        op=activation,
+        reference=references.activations.table[name],
+        draw=_draw_extremes,
+        sizes=({"batch": (5, 7)},),
+        variant="extremes",
+    )
+    for name, activation in manual_bp.activations.table.items()
+)
+
+cases = (*_everywhere, *_extremes)

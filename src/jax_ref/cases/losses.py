@@ -44,8 +44,24 @@ def _labels(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
     return 2 * normal(rng, *batch, n), rng.integers(0, n, batch, dtype=np.int32)
 
 
+def _narrow_labels(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return labels of a dtype that cannot hold the number of classes."""
+    return 2 * normal(rng, *batch, n), rng.integers(0, 128, batch, dtype=np.int8)
+
+
 def _one_hot(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
     logits, labels = _labels(rng, batch, n)
+    return logits, np.eye(n)[labels]
+
+
+def _sure(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return logits that are nearly certain of the label, where p − 1 would cancel, and labels."""
+    logits, labels = _labels(rng, batch, n)
+    return logits / 2 + 9 * np.eye(n)[labels], labels
+
+
+def _sure_one_hot(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    logits, labels = _sure(rng, batch, n)
     return logits, np.eye(n)[labels]
 
 
@@ -60,7 +76,7 @@ _VARIANTS = (
     ("softmax_squared_error", "", _soft_targets),
 )
 
-cases = tuple(
+_everywhere = tuple(
     Case(
         name,
         getattr(manual_bp, name),
@@ -73,3 +89,32 @@ cases = tuple(
     )
     for name, variant, draw in _VARIANTS
 )
+
+_special = (
+    *(
+        Case(
+            "softmax_cross_entropy",
+            manual_bp.softmax_cross_entropy,
+            references.losses.softmax_cross_entropy_by_pairs,
+            draw,
+            SIZES[:2],
+            options=REDUCTIONS,
+            variant=variant,
+            tolerance=1e-14,
+        )
+        for variant, draw in (
+            ("integer labels, sure", _sure),
+            ("one-hot labels, sure", _sure_one_hot),
+        )
+    ),
+    Case(
+        "softmax_cross_entropy",
+        manual_bp.softmax_cross_entropy,
+        references.losses.softmax_cross_entropy,
+        _narrow_labels,
+        ({"batch": (3,), "n": 131},),
+        variant="narrow labels",
+    ),
+)
+
+cases = (*_everywhere, *_special)

@@ -70,7 +70,7 @@ def sizes(evidence: Evidence) -> dict[int, str]:  # noqa: C901  a list of rules
     return named
 
 
-def near(value: float, wanted: float, resolution: float) -> bool:
+def near(value: float, wanted: float | int, resolution: float) -> bool:
     """Return whether a fitted factor is one that has a name."""
     return abs(value / wanted - 1) <= max(LEAST, resolution / 3)
 

@@ -50,6 +50,23 @@ def softmax_cross_entropy(
     return _reduce(jnp.sum(labels * (log_z - logits), -1), reduction)
 
 
+def softmax_cross_entropy_by_pairs(
+    logits: Float[Array, "*batch v"],
+    labels: Integer[Array, "*batch"] | Float[Array, "*batch v"],
+    *,
+    reduction: str = "mean",
+) -> Loss:
+    """Return Σⱼ tⱼ ln(1 + Σ_{k≠j} e^(uₖ − uⱼ)): every digit, however sure the logits; v > 1."""
+    classes = logits.shape[-1]
+    same = jnp.broadcast_to(jnp.eye(classes, dtype=bool), (*logits.shape, classes))
+    differences = jnp.where(same, -jnp.inf, logits[..., None, :] - logits[..., None])
+    losses = jnp.logaddexp(jnp.zeros_like(logits), logsumexp(differences, axis=-1))
+    if jnp.issubdtype(labels.dtype, jnp.integer):
+        picked = jnp.take_along_axis(losses, labels[..., None], axis=-1)
+        return _reduce(picked[..., 0], reduction)
+    return _reduce(jnp.sum(labels * losses, -1), reduction)
+
+
 def softmax_squared_error(
     logits: Float[Array, "*batch v"], target: Float[Array, "*batch v"], *, reduction: str = "mean"
 ) -> Loss:

@@ -1,0 +1,69 @@
+"""`manual-bp mutants`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from bp_lab.errors import FAILED, InputError
+from bp_lab.files import write_json
+from jax_ref import cases
+from jax_ref.mutants import EQUAL, SURVIVED, Mutant, Outcome, Score, mutants, outcomes
+
+
+def run(ops: Sequence[str], workers: int | None, json: Path | None) -> int:
+    """Mutate the backward passes that the ops reach, or all; status 1 where a mutant survives."""
+    known = sorted({case.op_name for case in cases.registry})
+    for op in ops:
+        if op not in known:
+            raise InputError("mutants", "OP", "one of " + ", ".join(known), op)
+    if workers is not None and workers < 1:
+        raise InputError("mutants", "--workers", "at least 1", workers)
+    if json is not None and (json.is_dir() or not json.parent.is_dir()):
+        raise InputError("mutants", "--json", "a file in an existing folder", json)
+    console = Console(highlight=False)
+    wanted = ops or known
+    chosen = [m for m in mutants(cases.everything) if not set(wanted).isdisjoint(m.ops)]
+    with Progress(console=console, transient=True) as progress:
+        results = progress.track(outcomes(chosen, workers), len(chosen), description="mutating")
+        found = list(results)
+    console.print(_table(found, wanted))
+    _print_lines("Equivalent", (outcome for outcome in found if outcome.status == EQUAL), console)
+    _print_lines("Survived", (outcome for outcome in found if outcome.status == SURVIVED), console)
+    score = Score.of(found)
+    said = f"{score.killed} of {score.killed + score.survived} mutants killed, {score.share:.1%}; "
+    console.print(said + f"{score.equivalent} equivalent", soft_wrap=True)
+    if json is not None:
+        write_json(json, {**score.to_dict(), "mutants": [outcome.to_dict() for outcome in found]})
+    return FAILED if score.survived else 0
+
+
+def _table(found: Sequence[Outcome], wanted: Sequence[str]) -> Table:
+    """Return a row an op; a function that several ops reach stands under the first of them."""
+
+    def op_of(mutant: Mutant) -> str:
+        return next(op for op in mutant.ops if op in wanted)
+
+    table = Table("op", box=SIMPLE_HEAD)
+    for head in ("mutants", "killed", "survived", "equivalent", "score"):
+        table.add_column(head, justify="right")
+    for op in dict.fromkeys(op_of(outcome.mutant) for outcome in found):
+        score = Score.of(outcome for outcome in found if op_of(outcome.mutant) == op)
+        counts = (score.mutants, score.killed, score.survived, score.equivalent)
+        style = "red" if score.survived else "green"
+        table.add_row(op, *map(str, counts), Text(f"{score.share:.1%}", style))
+    return table
+
+
+def _print_lines(head: str, outcomes: Iterable[Outcome], console: Console) -> None:
+    for outcome in outcomes:
+        mutant = outcome.mutant
+        lines: list[Any] = [(f"{head}: {mutant.id}", "bold")]
+        lines += [f"\n  - {mutant.original}", f"\n  + {mutant.mutated}"]
+        lines += [f"\n  {outcome.reason}"] if outcome.reason else []
+        console.print(Text.assemble(*lines), soft_wrap=True)

@@ -1,0 +1,286 @@
+"""Cases beyond the registry, for the mutants: what is no op with a finite cotangent of everything.
+
+A model's loss with its gradients and every δ; that loss as an adapter hands it to `jax.grad`;
+probabilities of exactly 0 and 1, where the cotangent of the targets is infinite.
+"""
+
+from functools import partial
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import manual_bp
+from jax_ref import check_model, references
+from jax_ref.cases.case import Case, Options, Sizes, describe, normal
+from jax_ref.verdict import Report
+from manual_bp import adapters, mlp, op
+
+NETWORKS = (
+    {"batch": (5,), "widths": (3, 4, 2)},
+    {"batch": (), "widths": (2, 3)},
+    {"batch": (2, 3), "widths": (3, 5, 4, 2)},
+)
+
+
+def _by_hand(params: Any, x: Any, targets: Any, *, loss: str, **settings: Any) -> Any:
+    named = {
+        name: getattr(manual_bp, value) if isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+    return mlp.loss_gradients_and_deltas(params, x, targets, loss=getattr(manual_bp, loss), **named)
+
+
+def _reference(
+    params: Any, x: Any, targets: Any, *, loss: str, probes: Any, **settings: Any
+) -> Any:
+    named: dict[str, Any] = {
+        name: references.activations.table[value] if isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+    return references.models.mlp_loss(
+        params, x, targets, loss=references.losses.table[loss], probes=probes, **named
+    )
+
+
+def _forward(*args: Any, **settings: Any) -> tuple[Any, Any]:
+    loss, gradients, _ = _by_hand(*args, **settings)
+    return loss, gradients
+
+
+class ModelCase(Case):
+    """A model's loss with its gradients and every δ; its options are names and numbers."""
+
+    def run_one(self, sizes: Sizes, options: Options, dtype: str, seed: int = 0) -> Report:
+        """Return the report of the model at one size, with one set of options, in one dtype."""
+        return check_model(
+            partial(_by_hand, **options),
+            partial(_reference, **options),
+            *self.arguments(sizes, dtype, seed),
+            name=describe(self, sizes, options),
+            seed=seed,
+            tolerance=self.tolerance,
+            raises=False,
+        )
+
+
+def _parameters(rng: np.random.Generator, widths: tuple[int, ...]) -> tuple[mlp.Layer, ...]:
+    def layer(n: int, m: int) -> Any:
+        return np.round(normal(rng, n, m) / np.sqrt(n), 2), normal(rng, m)
+
+    return tuple(mlp.Layer(*layer(n, m)) for n, m in pairwise(widths))
+
+
+def _regression(
+    rng: np.random.Generator, batch: tuple[int, ...], widths: tuple[int, ...]
+) -> tuple[Any, ...]:
+    x, targets = normal(rng, *batch, widths[0]), normal(rng, *batch, widths[-1])
+    return _parameters(rng, widths), x, targets
+
+
+def _whole_numbers(
+    rng: np.random.Generator, batch: tuple[int, ...], widths: tuple[int, ...]
+) -> tuple[Any, ...]:
+    x = rng.integers(-3, 4, (*batch, widths[0]), dtype=np.int32)
+    return _parameters(rng, widths), x, rng.integers(0, widths[-1], batch, dtype=np.int32)
+
+
+def _classifier(params: Any, x: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
+    """Return the loss, in float32 for half precision, and its gradients."""
+    loss, gradients = mlp.loss_and_gradients(
+        params,
+        x.astype(params[0].W.dtype),
+        labels,
+        loss=manual_bp.softmax_cross_entropy,
+        activation=manual_bp.tanh,
+    )
+    return op.wide(loss), gradients
+
+
+def _adapted_forward(params: Any, x: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
+    return adapters.as_differentiable(_classifier)(params, x, labels), (params, x, labels)
+
+
+def _adapted_backward(residual: Any, dy: jax.Array) -> tuple[Any, None, None]:
+    params, *data = residual
+    loss = adapters.as_differentiable(_classifier)
+    with jax.numpy_dtype_promotion("standard"):  # the loss may be wider than the parameters
+        (dparams,) = jax.vjp(lambda params: loss(params, *data), params)[1](dy)
+    return dparams, None, None
+
+
+def _adapted_reference(params: Any, x: jax.Array, labels: jax.Array) -> jax.Array:
+    loss = references.models.mlp_loss(
+        params,
+        x.astype(params[0].W.dtype),
+        labels,
+        loss=references.losses.softmax_cross_entropy,
+        activation=references.activations.tanh,
+    )
+    return op.wide(loss)
+
+
+def _edge_forward(p: jax.Array, t: jax.Array) -> tuple[jax.Array, Any]:
+    return manual_bp.binary_cross_entropy_on_probabilities.forward(p, t.astype(p.dtype))
+
+
+def _edge_backward(residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
+    dp, _ = manual_bp.binary_cross_entropy_on_probabilities.backward(residual, dy)
+    return dp, None
+
+
+def _edge_reference(p: jax.Array, t: jax.Array) -> jax.Array:
+    """Return the mean of −ln p for t = 1 and −ln(1−p) for t = 0; each finite at its own edge."""
+    return jnp.mean(jnp.sum(-jnp.log(jnp.where(t == 1, p, 1 - p)), -1))
+
+
+def _edges(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    t = np.arange(2 * n, dtype=np.int32).reshape(2, n) % 2
+    return np.where(rng.random((2, n)) < 0.5, t, np.round(rng.uniform(0.2, 0.8, (2, n)), 2)), t
+
+
+def _without_nan(x: jax.Array) -> jax.Array:
+    return jnp.where(jnp.isnan(x), 0, x)
+
+
+class _NaNAsZero:
+    """A loss whose NaN, which stands for bad input under `jit`, is read as 0, of every sample."""
+
+    def __init__(self, op: Any) -> None:
+        self._op = op
+
+    def forward(self, *args: Any) -> tuple[jax.Array, Any]:
+        """Return the losses of the samples and the residual."""
+        # Labels whose values can be read are refused; under `jit` they cannot.
+        forward = jax.jit(lambda *args: self._op.forward(*args, reduction="none"))
+        losses, residual = forward(*args)
+        return _without_nan(losses), residual
+
+    def backward(self, residual: Any, dy: jax.Array) -> tuple[Any, ...]:
+        """Return the cotangents."""
+        return jax.tree.map(_without_nan, self._op.backward(residual, dy))
+
+
+def _outside(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    p = np.asarray([-0.3, 1.7, -1.5, 2.5, *rng.uniform(0.1, 0.9, n)])
+    return np.round(p, 2)[:, None], np.round(rng.uniform(0.1, 0.9, (len(p), 1)), 2)
+
+
+def _inside_reference(p: jax.Array, t: jax.Array) -> jax.Array:
+    inside = (p > 0) & (p < 1)
+    losses = references.losses.binary_cross_entropy_on_probabilities(
+        jnp.where(inside, p, 0.5), t, reduction="none"
+    )
+    return jnp.where(inside[:, 0], losses, 0)
+
+
+def _unknown_labels(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    labels = np.asarray([-1, n, n + 1, *range(n)], dtype=np.int32)
+    return normal(rng, len(labels), n), labels
+
+
+def _known_reference(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    known = (labels >= 0) & (labels < logits.shape[-1])
+    losses = references.losses.softmax_cross_entropy(
+        logits, jnp.where(known, labels, 0), reduction="none"
+    )
+    return jnp.where(known, losses, 0)
+
+
+class _Slopes:
+    """The linear map v ↦ f'(u) ⊙ v that a backward pass is; at a kink it has one value."""
+
+    def __init__(self, op: Any) -> None:
+        self._op = op
+
+    def forward(self, v: jax.Array, u: jax.Array, **settings: float) -> tuple[jax.Array, Any]:
+        """Return f'(u) ⊙ v and the residual."""
+        _, residual = self._op.forward(u.astype(v.dtype), **settings)
+        return self._op.backward(residual, v)[0], residual
+
+    def backward(self, residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
+        """Return (f'(u) ⊙ dy, None)."""
+        return self._op.backward(residual, dy)[0], None
+
+
+def _slopes_reference(
+    v: jax.Array, u: jax.Array, *, slope_at_zero: float, negative_slope: float = 0.0
+) -> jax.Array:
+    slopes = jnp.asarray([negative_slope, slope_at_zero, 1], v.dtype)
+    return v * slopes[jnp.sign(u) + 1]
+
+
+def _signs(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    return normal(rng, n), np.arange(n, dtype=np.int32) % 3 - 1
+
+
+cases: tuple[Case, ...] = (
+    ModelCase(
+        "mlp",
+        SimpleNamespace(forward=_forward, backward=lambda gradients, _: gradients),
+        _reference,
+        _regression,
+        NETWORKS,
+        options=(
+            {"loss": "squared_error", "activation": "tanh"},
+            {"loss": "squared_error", "activation": "tanh", "decay": 0.3},
+            {"loss": "squared_error", "activation": "tanh", "decay": 1.0},
+            {"loss": "squared_error", "activation": "relu", "decay": 0.3, "decay_per_sample": True},
+            {"loss": "softmax_squared_error", "activation": "relu", "output_activation": "tanh"},
+        ),
+        variant="loss, gradients and δ",
+    ),
+    Case(
+        "mlp",
+        SimpleNamespace(forward=_adapted_forward, backward=_adapted_backward),
+        _adapted_reference,
+        _whole_numbers,
+        NETWORKS[:2],
+        variant="as_differentiable",
+    ),
+    Case(
+        "binary_cross_entropy_on_probabilities",
+        SimpleNamespace(forward=_edge_forward, backward=_edge_backward),
+        _edge_reference,
+        _edges,
+        ({"n": 5},),
+        variant="edges",
+    ),
+    Case(
+        "binary_cross_entropy_on_probabilities",
+        _NaNAsZero(manual_bp.binary_cross_entropy_on_probabilities),
+        _inside_reference,
+        _outside,
+        ({"n": 3},),
+        variant="outside [0, 1]",
+    ),
+    Case(
+        "softmax_cross_entropy",
+        _NaNAsZero(manual_bp.softmax_cross_entropy),
+        _known_reference,
+        _unknown_labels,
+        ({"n": 5},),
+        variant="unknown labels",
+    ),
+    Case(
+        "relu",
+        _Slopes(manual_bp.relu),
+        _slopes_reference,
+        _signs,
+        ({"n": 7},),
+        options=({"slope_at_zero": 0.5}, {"slope_at_zero": 0.0}),
+        variant="slopes",
+    ),
+    Case(
+        "leaky_relu",
+        _Slopes(manual_bp.leaky_relu),
+        _slopes_reference,
+        _signs,
+        ({"n": 7},),
+        options=({"slope_at_zero": 0.5, "negative_slope": 0.3},),
+        variant="slopes",
+    ),
+)
