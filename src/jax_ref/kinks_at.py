@@ -1,10 +1,10 @@
 """At a kink any slope between the one-sided ones is right, and only there.
 
 A hand that differs from `jax.grad` at a point where something is compared has its slopes held
-against differences on both sides: along each coordinate where the two differ, and along several at
-once, of all arguments together, so that a subgradient is told from a sum of two. None of these
-directions mixes signs: across independent kinks the slopes of a sum do not bound its subgradients.
-A jump of slopes where nothing is compared is no kink.
+against differences on both sides: along each coordinate, and along those that share a kink at once,
+of all arguments together, so that a subgradient is told from a sum of two. Coordinates share a kink
+where a one-sided slope along both is not the sum of the two; across independent kinks the slopes of
+a sum do not bound its subgradients. A jump of slopes where nothing is compared is no kink.
 """
 
 from dataclasses import replace
@@ -15,12 +15,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jax_ref.examine import AT, DIFFERENCES, NEAR, Examination, Findings, Point, differences
+from jax_ref.examine import (
+    AT,
+    DIFFERENCES,
+    NEAR,
+    Examination,
+    Findings,
+    Point,
+    differences,
+    weighed,
+)
 from jax_ref.oracles import finite_difference
 from jax_ref.verdict import Row, Verdict
 
 COORDINATES = 64
-SUBSETS = 8
+COUPLED = 32  # coordinates at a kink that are tried in pairs
+STEP = 2.0**-20
+APART = 1e-4  # of the largest slope, by which a sum of slopes misses where a kink is shared
 JUDGED = ("jax.grad", "precision")
 
 
@@ -39,6 +50,7 @@ def forgive(examination: Examination, found: Findings, *, sampled: int) -> Findi
         straight = differences(examination, point, found, sampled=sampled, smooth=True)
         by_leaf = {row.leaf: row for row in straight}
         found.rows = [by_leaf[row.leaf] if row in bent else row for row in found.rows]
+        found = weighed(examination, found)
     if step > AT:
         return found
     if wrong and _is_subgradient(examination, point, found, wrong):
@@ -71,24 +83,51 @@ def _is_subgradient(
         return J(*restore(x))
 
     tolerance = max(row.tolerance for row in wrong)
-    along = _directions(np.abs(hand - true) > tolerance * np.abs(true).max(), examination.rng)
-    slopes = finite_difference.slopes(moved, x, along, finite_difference.scales(x, along))
-    # The hand's own rounding adds up along a direction.
-    rounding = tolerance * np.abs(along) @ np.abs(true)
-    bar = 10 * slopes.bar + rounding + tolerance * np.abs(true).max()
-    by_hand = along @ hand
-    return bool(((by_hand >= slopes.low - bar) & (by_hand <= slopes.high + bar)).all())
+    apart = np.abs(hand - true) > tolerance * np.abs(true).max()
+
+    def holds(along: np.ndarray) -> tuple[bool, np.ndarray]:
+        scale = finite_difference.scales(x, along)
+        slopes = finite_difference.slopes(moved, x, along, scale)
+        # The hand's own rounding adds up along a direction.
+        bar = 10 * slopes.bar + tolerance * (np.abs(along) @ np.abs(true) + np.abs(true).max())
+        by_hand = along @ hand
+        inside = (by_hand >= slopes.low - bar) & (by_hand <= slopes.high + bar)
+        return bool(inside.all()), slopes.low < slopes.high
+
+    units = _units(apart, examination.rng)
+    right, kinked = holds(units)
+    if not right:
+        return False
+    groups = _groups(moved, x, units[kinked][:COUPLED])
+    return not len(groups) or holds(groups)[0]
 
 
-def _directions(apart: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return coordinates where the two differ, all of these at once, all there are, and subsets."""
-    where = np.flatnonzero(apart)
-    some = where if len(where) <= COORDINATES else rng.choice(where, COORDINATES, replace=False)
+def _units(apart: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return coordinates: those where the two differ, and others while there is room."""
+    order = np.concatenate([rng.permutation(np.flatnonzero(part)) for part in (apart, ~apart)])
+    some = order[:COORDINATES]
     units = np.zeros((len(some), apart.size))
     units[np.arange(len(some)), some] = 1
-    subsets = rng.integers(0, 2, (SUBSETS, apart.size))
-    whole = np.ones((1, apart.size))
-    return np.concatenate([units, apart[None].astype(float), whole, subsets])
+    return units
+
+
+def _groups(J: Any, x: Any, units: np.ndarray) -> np.ndarray:
+    """Return, for each set of coordinates that share kinks, the direction along all of them."""
+    count = len(units)
+    pairs = np.asarray([(i, j) for i in range(count) for j in range(i)], int).reshape(-1, 2)
+    along = np.concatenate([units, units[pairs[:, 0]] + units[pairs[:, 1]]])
+    if not len(pairs):
+        return along[:0]
+    step = STEP * finite_difference.scales(x, along)[:, None]
+    here, around = finite_difference.on_lines(J, x, along, step * np.asarray([1.0, -1.0]))
+    slopes = (around - here) / step
+    single, double = slopes[:count], slopes[count:]
+    excess = np.abs(double - single[pairs[:, 0]] - single[pairs[:, 1]]).max(-1)
+    group = np.arange(count)
+    for i, j in pairs[excess > APART * np.abs(slopes).max()]:
+        group[group == group[i]] = group[j]
+    members = [group == name for name in np.unique(group)]
+    return np.asarray([units[m].sum(0) for m in members if m.sum() > 1]).reshape(-1, x.size)
 
 
 def _kink(row: Row) -> Row:

@@ -5,6 +5,7 @@ against what they say of themselves, with `--hypothesis-profile=thorough`. What 
 the whole.
 """
 
+import re
 from collections.abc import Sequence
 
 import corpus
@@ -68,4 +69,4 @@ def test_the_page_has_a_row_for_each_entry():
 
 def test_the_page_shows_no_mistake_of_ours():
     page = corpus.PAGE.read_text(encoding="utf-8")
-    assert "got" not in page
+    assert not re.findall(r"^.*\bgot\b.*$", page, re.MULTILINE)

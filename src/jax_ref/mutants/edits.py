@@ -247,7 +247,7 @@ def _sign(spot: _Spot) -> Iterator[ast.expr]:
             yield _like(node, op=EXCHANGED[type(op)]())
         case ast.UnaryOp(op=ast.USub(), operand=operand) if _number(spot.node) is None:
             yield operand
-    if _is_term(spot):
+    if _is_term(spot) and isinstance(spot.node, ast.expr):
         yield _minus(spot.node)
 
 
@@ -262,8 +262,9 @@ def _is_term(spot: _Spot) -> bool:
         case ast.BinOp(left=left, op=ast.Mult() | ast.Div() | ast.Pow() | ast.MatMult()):
             return not isinstance(left, ast.UnaryOp)
         case ast.Name() | ast.Attribute():
-            argument = isinstance(spot.parent, ast.Call) and not _is_called(spot)
-            return argument and _name(spot.parent) in FUNCTIONS
+            if not isinstance(spot.parent, ast.Call) or _is_called(spot):
+                return False
+            return _name(spot.parent) in FUNCTIONS
         case ast.Call():
             return _name(spot.node) in NUMBERS
     return False
