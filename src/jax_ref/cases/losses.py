@@ -46,7 +46,7 @@ def _labels(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
 
 def _narrow_labels(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
     """Return labels of a dtype that cannot hold the number of classes."""
-    return 2 * normal(rng, *batch, n), rng.integers(0, 128, batch, dtype=np.int8)
+    return 2 * normal(rng, *batch, n), rng.integers(0, min(n, 128), batch, dtype=np.int8)
 
 
 def _one_hot(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
@@ -100,6 +100,7 @@ _special = (
             SIZES[:2],
             options=REDUCTIONS,
             variant=variant,
+            fits=_fits,
             tolerance=1e-14,
         )
         for variant, draw in (
@@ -113,7 +114,9 @@ _special = (
         references.losses.softmax_cross_entropy,
         _narrow_labels,
         ({"batch": (3,), "n": 131},),
+        options=REDUCTIONS,
         variant="narrow labels",
+        fits=_fits,
     ),
 )
 
