@@ -28,6 +28,7 @@ from jax_ref.examine import (
     Findings,
     float64_findings,
     precision_findings,
+    stream,
 )
 from jax_ref.oracles import finite_difference
 from jax_ref.subject import Pair, Rule, Subject
@@ -200,7 +201,7 @@ def _check(subject: Subject, seed: int, level: str, tolerance: float, *, raises:
     if level not in LEVELS:
         raise CheckError(subject.place, "level", "'fast' or 'full'", repr(level))
     x64 = compiling.x64()
-    rng = np.random.default_rng(seed)
+    rng = stream(seed)
     dtype = subject.arguments.dtype
     low = dtype not in WIDE
     with jax.enable_x64(x64 or not low):

@@ -41,6 +41,7 @@ NEAR = 1e-5  # a comparison that turns within such a step may bend a difference
 AT = 1e-12  # one that turns within such a step does so at the point
 MARGIN = 100  # by which differences may miss their tolerance where jax.grad agrees
 JAX = f"jax{os.sep}_src"
+_COTANGENTS = 0x64  # tells the stream of the cotangents from others of the same seed
 DIFFERENCES = ("finite difference", "five points", "Taylor remainder")
 
 
@@ -82,11 +83,19 @@ class Point:
         return Point(*truth.in_float64((self.chosen, self.rest, self.dy)))
 
 
+def stream(seed: int) -> np.random.Generator:
+    """Return a stream of random numbers that are not those of NumPy's generator of this seed.
+
+    Whoever draws the inputs from that one must not meet them again as cotangents.
+    """
+    return np.random.default_rng([seed, _COTANGENTS])
+
+
 def short_decimals(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Return random numbers of one decimal in ±[0.1, 2], exact enough to be read in a report."""
+    """Return random numbers of two decimals in ±[0.1, 2]: to be read, and rarely of sum 0."""
 
     def draw() -> Any:
-        return rng.integers(1, 21, shape) * rng.choice([-1, 1], shape) / 10
+        return rng.integers(10, 201, shape) * rng.choice([-1, 1], shape) / 100
 
     if jnp.issubdtype(dtype, jnp.complexfloating):
         return jnp.asarray((draw() + 1j * draw()).astype(dtype))

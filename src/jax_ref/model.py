@@ -12,7 +12,7 @@ from jax_ref.check import FAIL_ABOVE, conclude, precision_of
 from jax_ref.compiling import faithful, quick
 from jax_ref.diagnose import Evidence
 from jax_ref.errors import CheckError
-from jax_ref.examine import BESIDE, NEIGHBOURS, noise
+from jax_ref.examine import BESIDE, NEIGHBOURS, noise, stream
 from jax_ref.explain import explained, resolution
 from jax_ref.oracles import truth
 from jax_ref.subject import calling, shown
@@ -71,7 +71,7 @@ def check_model(
       >>> print(jax_ref.check_model(by_hand, lambda w, x: jnp.sum((x * w) ** 2) / 2, w, x).verdict)
       PASS
     """
-    rng = np.random.default_rng(seed)
+    rng = stream(seed)
     with precision_of((params, batch)):
         params, batch = jax.tree.map(jnp.asarray, (params, batch))
     with jax.enable_x64(True):

@@ -6,8 +6,12 @@ With --only or --dtype the rows are printed and no page is written.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from typing import Any, TypeVar
 
 import corpus
@@ -16,8 +20,6 @@ from entry import DTYPES, Entry, Right, Wrong
 from outcome import Outcome, ours, theirs, untrue
 
 from jax_ref import Verdict
-
-KEPT = 16  # entries whose compiled programs are kept: more make everything slow and large
 
 HEAD = """\
 # Corpora
@@ -67,10 +69,24 @@ Results = Mapping[str, tuple[Outcome, str]]
 E = TypeVar("E", bound=Entry)
 
 
-def judge(entry: Entry, dtypes: Iterable[str]) -> Results:
-    """Return what ours and `check_grads` say of an entry, by dtype."""
+def judge(name: str, dtypes: Iterable[str]) -> Results:
+    """Return what ours and `check_grads` say of an entry, by dtype.
+
+    Raises:
+      SystemExit: the entry says something of itself that is not so.
+    """
+    entry = corpus.EVERY[name]
+    if complaints := untrue(entry):
+        sys.exit(f"table: {name}: {'; '.join(complaints)}")
     chosen = [dtype for dtype in entry.dtypes if dtype in dtypes]
-    return {dtype: (ours(entry, dtype), theirs(entry, dtype)) for dtype in chosen}
+    results = {dtype: (ours(entry, dtype), theirs(entry, dtype)) for dtype in chosen}
+    jax.clear_caches()  # kept programs of many entries make everything slow and large
+    return results
+
+
+def start() -> None:
+    """Prepare a process that judges."""
+    jax.config.update("jax_enable_x64", True)
 
 
 def row(entry: Entry, results: Results) -> str:
@@ -160,18 +176,14 @@ def main() -> None:
     parser.add_argument("--dtype", nargs="+", choices=DTYPES)
     asked = parser.parse_args()
     whole = not (asked.only or asked.dtype)
-    jax.config.update("jax_enable_x64", True)
+    names, shown = asked.only or list(corpus.EVERY), sys.stderr if whole else sys.stdout
     judged: dict[str, Results] = {}
-    for name in asked.only or corpus.EVERY:
-        entry = corpus.EVERY[name]
-        if complaints := untrue(entry):
-            sys.exit(f"table: {name}: {'; '.join(complaints)}")
-        judged[name] = judge(entry, asked.dtype or DTYPES)
-        print(
-            row(entry, judged[name]), end="", file=sys.stderr if whole else sys.stdout, flush=True
-        )
-        if len(judged) % KEPT == 0:
-            jax.clear_caches()
+    spawned = get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawned, initializer=start) as pool:
+        every = pool.map(partial(judge, dtypes=asked.dtype or DTYPES), names)
+        for name, results in zip(names, every, strict=True):
+            judged[name] = results
+            print(row(corpus.EVERY[name], results), end="", file=shown, flush=True)
     if whole:
         corpus.PAGE.parent.mkdir(exist_ok=True)
         corpus.PAGE.write_text(render(judged), encoding="utf-8")

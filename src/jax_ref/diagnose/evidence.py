@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,11 @@ DIGITS = 1e-3  # an exact explanation must leave less for a fitted number withou
 SAMPLE = 2048  # entries that stand for a large leaf
 CHANCE = math.log(20)
 FINEST = 1e-12
+
+if TYPE_CHECKING:
+    Numbers = np.ndarray
+else:
+    Numbers = np.ndarray | np.generic  # what NumPy makes of arrays of rank 0 is no array
 
 
 @dataclass(frozen=True)
@@ -53,15 +58,15 @@ class Evidence:
     """
 
     leaf: str
-    hand: np.ndarray
-    truth: np.ndarray
-    hands: Mapping[str, np.ndarray] = field(default_factory=dict)
-    truths: Mapping[str, np.ndarray] = field(default_factory=dict)
-    primals: Mapping[str, np.ndarray] = field(default_factory=dict)
-    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
-    cotangents: Mapping[str, np.ndarray] = field(default_factory=dict)
-    residuals: Mapping[str, np.ndarray] = field(default_factory=dict)
-    truth_at: Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]] | None = None
+    hand: Numbers
+    truth: Numbers
+    hands: Mapping[str, Numbers] = field(default_factory=dict)
+    truths: Mapping[str, Numbers] = field(default_factory=dict)
+    primals: Mapping[str, Numbers] = field(default_factory=dict)
+    outputs: Mapping[str, Numbers] = field(default_factory=dict)
+    cotangents: Mapping[str, Numbers] = field(default_factory=dict)
+    residuals: Mapping[str, Numbers] = field(default_factory=dict)
+    truth_at: Callable[[Mapping[str, Numbers]], Mapping[str, Numbers]] | None = None
     resolution: float = 1e-10
 
 
@@ -97,14 +102,14 @@ class Difference:
       scale: what both were divided by.
     """
 
-    hand: np.ndarray
-    truth: np.ndarray
-    rounding: np.ndarray
+    hand: Numbers
+    truth: Numbers
+    rounding: Numbers
     resolution: float
     scale: float = 1.0
 
     @classmethod
-    def between(cls, hand: np.ndarray, truth: np.ndarray, resolution: float) -> "Difference":
+    def between(cls, hand: Numbers, truth: Numbers, resolution: float) -> "Difference":
         """Return the difference of two arrays; an entry that is not finite in both counts as 0."""
         hand, truth = real(hand), real(truth)
         seen = np.isfinite(hand) & np.isfinite(truth)
@@ -118,12 +123,12 @@ class Difference:
         return cls(hand, truth, rounding, resolution, scale)
 
     @cached_property
-    def error(self) -> np.ndarray:
+    def error(self) -> Numbers:
         """What must be added to the hand; 0 where that is rounding."""
         return self._without_rounding(self.truth - self.hand)
 
     @cached_property
-    def wrong(self) -> np.ndarray:
+    def wrong(self) -> Numbers:
         """Where the hand is wrong."""
         return self.error != 0
 
@@ -152,7 +157,7 @@ class Difference:
         """The rounding of hand and truth as a share of the error."""
         return self.resolution / EPS * max(norm(self.hand), norm(self.truth)) / self.size
 
-    def left(self, mended: np.ndarray, *, multiplied: bool = False) -> float:
+    def left(self, mended: Numbers, *, multiplied: bool = False) -> float:
         """Return the share of the error that is left.
 
         Args:
@@ -209,27 +214,27 @@ class Difference:
         """Return whether an explanation leaves nothing but rounding."""
         return found.left <= self.exact
 
-    def _without_rounding(self, difference: np.ndarray) -> np.ndarray:
+    def _without_rounding(self, difference: Numbers) -> Numbers:
         return np.where(np.abs(difference) <= self.rounding, 0.0, difference)
 
 
-def agree(hand: np.ndarray, truth: np.ndarray, resolution: float) -> bool:
+def agree(hand: Numbers, truth: Numbers, resolution: float) -> bool:
     """Return whether two arrays of one shape differ by rounding only."""
     return norm(hand - truth) <= 2 * SLACK * resolution * norm(truth)
 
 
-def norm(x: np.ndarray) -> float:
+def norm(x: Numbers) -> float:
     """Return the Euclidean norm of all entries."""
     flat = x.reshape(-1)
     return float(np.sqrt(flat @ flat))
 
 
-def dot(x: np.ndarray, y: np.ndarray) -> float:
+def dot(x: Numbers, y: Numbers) -> float:
     """Return the inner product over all entries."""
     return float(x.reshape(-1) @ y.reshape(-1))
 
 
-def real(array: Any) -> np.ndarray:
+def real(array: Any) -> Numbers:
     """Return the array in float64; a complex one with real and imaginary part on a last axis."""
     array = np.asarray(array)
     if array.dtype.kind == "c":
@@ -237,5 +242,5 @@ def real(array: Any) -> np.ndarray:
     return array.astype(np.float64)
 
 
-def _largest(x: np.ndarray) -> float:
+def _largest(x: Numbers) -> float:
     return float(np.abs(x).max(initial=0.0))

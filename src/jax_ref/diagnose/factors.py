@@ -11,7 +11,15 @@ from dataclasses import replace
 import numpy as np
 
 from jax_ref.diagnose import vocabulary
-from jax_ref.diagnose.evidence import FINEST, Difference, Evidence, Explanation, agree, norm
+from jax_ref.diagnose.evidence import (
+    FINEST,
+    Difference,
+    Evidence,
+    Explanation,
+    Numbers,
+    agree,
+    norm,
+)
 from jax_ref.diagnose.places import where
 from jax_ref.diagnose.terms import BEST, beside, largest, plainest
 from jax_ref.diagnose.vocabulary import Places, Vocabulary
@@ -60,7 +68,7 @@ def within(evidence: Evidence, difference: Difference) -> Iterator[Explanation]:
             yield replace(found, says=f"{found.says}, at {place}", nats=found.nats + 3.0)
 
 
-def _distances(values: np.ndarray, part: Difference) -> np.ndarray:
+def _distances(values: Numbers, part: Difference) -> Numbers:
     """Return the squared distance of c hand ⊙ A and truth ⊙ B for all A, B, c the best number."""
     by_hand, true = values * part.hand, values * part.truth
     across = by_hand @ true.T
@@ -75,7 +83,7 @@ def _distances(values: np.ndarray, part: Difference) -> np.ndarray:
     return np.where(np.isfinite(sine), sine, np.inf)
 
 
-def _fitted(part: Difference, a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
+def _fitted(part: Difference, a: Numbers, b: Numbers) -> tuple[float, float]:
     """Return how many times truth ⊙ B hand ⊙ A is, 1 where it is near, and what this leaves."""
     by_hand, true = part.hand * a, part.truth * b
     across = float(by_hand @ true)
@@ -191,7 +199,7 @@ def _is_elementwise(evidence: Evidence, name: str) -> bool:
     return agree(part, np.where(kept == 0, 0, evidence.truth), max(evidence.resolution, 1e-9))
 
 
-def _between_neighbours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _between_neighbours(x: Numbers, y: Numbers) -> Numbers:
     """Return for each point the height of the line between the points left and right of it."""
     order = np.argsort(x, kind="stable")
     x, y = x[order], y[order]

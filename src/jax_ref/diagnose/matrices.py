@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
+from jax_ref.diagnose.evidence import Numbers
 
 WORK = 2**28  # multiplications of all products together
 PRODUCTS = 400
@@ -20,7 +20,7 @@ class Atom(NamedTuple):
     """
 
     name: str
-    array: np.ndarray
+    array: Numbers
     degree: int = 1
 
 
@@ -85,7 +85,7 @@ class _Bench:
             flat = w.reshape(-1, w.shape[-1]), a.reshape(-1, a.shape[-1])
             yield from self._product(f"{of}.T @ {name}, all samples", flat[0].T, flat[1], degree)
 
-    def _product(self, says: str, x: np.ndarray, y: np.ndarray, degree: int) -> Iterator[Atom]:
+    def _product(self, says: str, x: Numbers, y: Numbers, degree: int) -> Iterator[Atom]:
         fits = x.shape[-1] == y.shape[-2] and (
             x.shape[:-2] == y.shape[:-2] or 2 in (x.ndim, y.ndim)
         )

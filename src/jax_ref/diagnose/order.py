@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, norm
+from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, Numbers, norm
 from jax_ref.diagnose.whole import Likeness, held_against
 from jax_ref.verdict import Kind
 
@@ -24,7 +24,7 @@ class Arrangement(NamedTuple):
     axes: tuple[int, ...]
     flipped: tuple[int, ...]
 
-    def of(self, array: np.ndarray) -> np.ndarray:
+    def of(self, array: Numbers) -> Numbers:
         """Return the array in this arrangement."""
         return np.flip(array.transpose(self.axes), self.flipped)
 
@@ -76,7 +76,7 @@ def arranged(
             yield found
 
 
-def _inverse(arrangement: Arrangement, truth: np.ndarray) -> np.ndarray:
+def _inverse(arrangement: Arrangement, truth: Numbers) -> Numbers:
     """Return the array that the arrangement turns into the truth."""
     return np.flip(truth, arrangement.flipped).transpose(np.argsort(arrangement.axes))
 
@@ -92,7 +92,7 @@ def _promising(difference: Difference) -> list[Arrangement]:
     sampled = truth[places]
     found = []
     for at in itertools.islice(arrangements(hand.shape, truth.shape), ARRANGEMENTS):
-        turned: list[np.ndarray] = [np.zeros(0, int)] * truth.ndim
+        turned: list[Numbers] = [np.zeros(0, int)] * truth.ndim
         for axis, source in enumerate(at.axes):
             last = truth.shape[axis] - 1
             turned[source] = last - places[axis] if axis in at.flipped else places[axis]
@@ -128,7 +128,7 @@ def reordered(evidence: Evidence, difference: Difference) -> Iterator[Explanatio
             yield Explanation(Kind.FLIPPED, says, left, nats)
 
 
-def _order_in_words(axis: int, order: np.ndarray) -> tuple[str, float]:
+def _order_in_words(axis: int, order: Numbers) -> tuple[str, float]:
     """Return the order of an axis in words, and its nats."""
     size, shift = len(order), int(order[0])
     if np.array_equal(order, (np.arange(size) + shift) % size):
@@ -145,7 +145,7 @@ def _order_in_words(axis: int, order: np.ndarray) -> tuple[str, float]:
     return f"axis {axis} in another order{listed}", 4.0 + math.lgamma(size + 1)
 
 
-def _matching(hand: np.ndarray, truth: np.ndarray, axis: int) -> np.ndarray:
+def _matching(hand: Numbers, truth: Numbers, axis: int) -> Numbers:
     """Return for each index of an axis of the truth the index of the hand that is most like it."""
     size = truth.shape[axis]
     along = np.random.default_rng(0).standard_normal(truth.size // size)

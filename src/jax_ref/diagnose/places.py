@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, norm
+from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, Numbers, norm
 from jax_ref.diagnose.whole import in_words, ratio_of
 from jax_ref.verdict import Kind
 
@@ -16,7 +16,7 @@ SHARE = 0.01
 ENOUGH = 3  # entries, before a threshold or a factor means anything
 
 
-def aligned(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+def aligned(array: Numbers, shape: tuple[int, ...]) -> Numbers | None:
     """Return an array broadcast to a shape, its axes the last or else the first; None otherwise."""
     padded = array.shape + (1,) * (len(shape) - array.ndim)
     for candidate in (array.shape, padded):
@@ -29,12 +29,12 @@ def aligned(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     return None
 
 
-def is_floating(array: np.ndarray) -> bool:
+def is_floating(array: Numbers) -> bool:
     """Return whether an array holds real floating numbers, of whatever precision."""
     return bool(jnp.issubdtype(array.dtype, jnp.floating))
 
 
-def where(places: np.ndarray, among: np.ndarray, evidence: Evidence) -> str:
+def where(places: Numbers, among: Numbers, evidence: Evidence) -> str:
     """Return in words where a mask holds, among the entries where another holds."""
     count = int(np.count_nonzero(places))
     if count <= FEW:
@@ -42,7 +42,7 @@ def where(places: np.ndarray, among: np.ndarray, evidence: Evidence) -> str:
     return _slices(places, among) or _region(places, among, evidence) or _listed(places)
 
 
-def _listed(places: np.ndarray) -> str:
+def _listed(places: Numbers) -> str:
     """Return the first indices of a mask, and how many more there are."""
     if not places.ndim:
         return "its one entry"
@@ -52,7 +52,7 @@ def _listed(places: np.ndarray) -> str:
     return ", ".join(str(index) for index in indices) + more
 
 
-def _slices(places: np.ndarray, among: np.ndarray) -> str:
+def _slices(places: Numbers, among: Numbers) -> str:
     """Return the slices of one axis, or the triangle, that a mask fills; empty otherwise."""
     for axis, size in enumerate(places.shape):
         others = tuple(a for a in range(places.ndim) if a != axis)
@@ -70,7 +70,7 @@ def _slices(places: np.ndarray, among: np.ndarray) -> str:
     return ""
 
 
-def runs(indices: np.ndarray) -> str:
+def runs(indices: Numbers) -> str:
     """Return indices in words: "3, 7", "0–4", "1, 5 and 9 more"."""
     steps = np.flatnonzero(np.diff(indices) != 1) + 1
     parts = []
@@ -84,7 +84,7 @@ def runs(indices: np.ndarray) -> str:
     return ", ".join(parts)
 
 
-def _region(places: np.ndarray, among: np.ndarray, evidence: Evidence) -> str:
+def _region(places: Numbers, among: Numbers, evidence: Evidence) -> str:
     """Return the condition on a named array that tells a mask from the rest; empty if none does."""
     rest = among & ~places
     if np.count_nonzero(rest) < ENOUGH:
@@ -104,13 +104,13 @@ def _region(places: np.ndarray, among: np.ndarray, evidence: Evidence) -> str:
     return ""
 
 
-def _of_mask(name: str, inside: np.ndarray, outside: np.ndarray) -> str:
+def _of_mask(name: str, inside: Numbers, outside: Numbers) -> str:
     if inside.all() and not outside.any():
         return f"{name} holds"
     return f"{name} does not hold" if outside.all() and not inside.any() else ""
 
 
-def _of_number(name: str, inside: np.ndarray, outside: np.ndarray) -> str:
+def _of_number(name: str, inside: Numbers, outside: Numbers) -> str:
     low, high = inside.min(), inside.max()
     if low == high and not (outside == low).any():
         return f"{name} = {low:.5g}"
@@ -168,7 +168,7 @@ def overwritten(evidence: Evidence, difference: Difference) -> Iterator[Explanat
                 yield _repeated(name, difference, axis, counts)
 
 
-def _repeated(name: str, difference: Difference, axis: int, counts: np.ndarray) -> Explanation:
+def _repeated(name: str, difference: Difference, axis: int, counts: Numbers) -> Explanation:
     """Return the explanation of slices that were overwritten, or averaged, not accumulated."""
     wrong = difference.wrong
     touched = np.flatnonzero(wrong.any(tuple(a for a in range(wrong.ndim) if a != axis)))
@@ -182,7 +182,7 @@ def _repeated(name: str, difference: Difference, axis: int, counts: np.ndarray) 
     return Explanation(Kind.PART_ZERO, says, 0.0, 1.5, None)
 
 
-def _is_share(difference: Difference, touched: np.ndarray, axis: int) -> bool:
+def _is_share(difference: Difference, touched: Numbers, axis: int) -> bool:
     """Return whether the wrong slices are smaller than the truth's: a share of a sum."""
     hand, truth = (
         np.moveaxis(side, axis, 0)[touched] for side in (difference.hand, difference.truth)

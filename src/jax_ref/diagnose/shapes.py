@@ -5,10 +5,8 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-
 from jax_ref.diagnose import whole
-from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, agree, real
+from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, Numbers, agree, real
 from jax_ref.diagnose.order import arrangements
 from jax_ref.verdict import Kind
 
@@ -18,8 +16,8 @@ class Candidate(NamedTuple):
 
     kind: Kind
     says: str
-    mended: np.ndarray
-    truth: np.ndarray
+    mended: Numbers
+    truth: Numbers
 
 
 def explain(evidence: Evidence) -> list[Explanation]:
@@ -37,11 +35,11 @@ def explain(evidence: Evidence) -> list[Explanation]:
     return found
 
 
-def _shape(hand: np.ndarray, truth: np.ndarray) -> str:
+def _shape(hand: Numbers, truth: Numbers) -> str:
     return f"shape {hand.shape}, of a primal of shape {truth.shape}"
 
 
-def _candidates(evidence: Evidence, hand: np.ndarray, truth: np.ndarray) -> Iterator[Candidate]:
+def _candidates(evidence: Evidence, hand: Numbers, truth: Numbers) -> Iterator[Candidate]:
     yield from _unsummed(hand, truth)
     for at in arrangements(hand.shape, truth.shape, flips=False):
         says = f"{at.says}; shape {hand.shape} for {truth.shape}"
@@ -60,7 +58,7 @@ def _candidates(evidence: Evidence, hand: np.ndarray, truth: np.ndarray) -> Iter
             yield Candidate(Kind.SHAPE, says, hand, summed)
 
 
-def _unsummed(hand: np.ndarray, truth: np.ndarray) -> Iterator[Candidate]:
+def _unsummed(hand: Numbers, truth: Numbers) -> Iterator[Candidate]:
     """Yield the sums of the hand that have the shape of the truth."""
     for axes in _subsets(hand.ndim):
         for keep in (False, True):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jax_ref.diagnose import numbers, vocabulary
-from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, dot, norm
+from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, Numbers, dot, norm
 from jax_ref.diagnose.vocabulary import Places, Vocabulary
 from jax_ref.diagnose.whole import in_words
 from jax_ref.verdict import Kind
@@ -36,7 +36,7 @@ class Term(NamedTuple):
 
     outer: int
     inner: int
-    values: np.ndarray
+    values: Numbers
 
 
 class Phrase(NamedTuple):
@@ -93,7 +93,7 @@ class Search(NamedTuple):
         }
         return sorted(degree, key=lambda place: degree[place])[:GROUP]
 
-    def best(self, target: np.ndarray, given: Sequence[np.ndarray] = ()) -> list[Term]:
+    def best(self, target: Numbers, given: Sequence[Numbers] = ()) -> list[Term]:
         """Return the terms that explain most of a target, beside what is given."""
         outer, inner = self.outer.values, self.inner.values
         base = _orthonormal(given, target.size)
@@ -189,7 +189,7 @@ def _pairs(search: Search) -> list[list[Term]]:
     return [[search.term(*place) for place in pair] for _, pair in best]
 
 
-def _joint_gain(values: np.ndarray, error: np.ndarray) -> tuple[list[float], list[list[int]]]:
+def _joint_gain(values: Numbers, error: Numbers) -> tuple[list[float], list[list[int]]]:
     """Return the shares of an error that the best pairs of terms explain, and these pairs."""
     lengths = np.sqrt((values**2).sum(-1))
     kept = np.flatnonzero(lengths > 0)
@@ -202,7 +202,7 @@ def _joint_gain(values: np.ndarray, error: np.ndarray) -> tuple[list[float], lis
     return [float(gain[a, b]) for a, b in best], [[int(kept[a]), int(kept[b])] for a, b in best]
 
 
-def largest(table: np.ndarray, count: int) -> list[tuple[int, int]]:
+def largest(table: Numbers, count: int) -> list[tuple[int, int]]:
     """Return the places of the largest numbers of a table that are above 0, the largest first."""
     flat = table.reshape(-1)
     count = min(count, flat.size)
@@ -305,7 +305,7 @@ def _holds_the_hand(part: Difference, term: Term) -> bool:
     return norm(part.truth - share * term.values) > HELD * norm(part.truth)
 
 
-def _orthonormal(given: Sequence[np.ndarray], size: int) -> np.ndarray:
+def _orthonormal(given: Sequence[Numbers], size: int) -> Numbers:
     """Return an orthonormal basis of some vectors, in rows."""
     if not given:
         return np.zeros((0, size))

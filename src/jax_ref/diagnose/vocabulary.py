@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jax_ref.diagnose.evidence import Evidence, real
+from jax_ref.diagnose.evidence import Evidence, Numbers, real
 from jax_ref.diagnose.matrices import Atom, matrices
 from jax_ref.diagnose.places import aligned, is_floating
 
@@ -25,7 +25,7 @@ DERIVED = 3  # degree of what no one named, so that named arrays are preferred
 PLAIN = 2  # degree of what pairs of terms are made of, beside the cotangent
 MATED = 8  # arrays that a matrix product may be made of
 
-SLOPES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+SLOPES: Mapping[str, Callable[[Numbers], Numbers]] = {
     "{}": lambda a: a,
     "(1 − {})": lambda a: 1 - a,
     "(1 − {}²)": lambda a: 1 - a**2,
@@ -90,10 +90,10 @@ class Vocabulary(NamedTuple):
     """Words, and their values at some entries of a leaf: (words, entries)."""
 
     words: list[Word]
-    values: np.ndarray
+    values: Numbers
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[Word, np.ndarray]]) -> "Vocabulary":
+    def of(cls, pairs: Sequence[tuple[Word, Numbers]]) -> "Vocabulary":
         """Return the vocabulary of the words whose values are finite and not all 0."""
         kept = [(w, v) for w, v in pairs if np.isfinite(v).all() and v.any()]
         return cls([word for word, _ in kept], np.array([value for _, value in kept]))
@@ -111,7 +111,7 @@ class Places:
         """The number of entries."""
         return len(self.index[0]) if self.shape else 1
 
-    def of(self, array: np.ndarray) -> np.ndarray | None:
+    def of(self, array: Numbers) -> Numbers | None:
         """Return the entries of an array that broadcasts to the leaf; None if it does not."""
         view = aligned(array, self.shape)
         return None if view is None else view[self.index]
@@ -160,7 +160,7 @@ def _add(found: list[Atom], atom: Atom) -> None:
         found.append(atom)
 
 
-def _add_one_hot(found: list[Atom], name: str, ids: np.ndarray, shape: tuple[int, ...]) -> None:
+def _add_one_hot(found: list[Atom], name: str, ids: Numbers, shape: tuple[int, ...]) -> None:
     if ids.shape == shape[:-1] and shape and (ids >= 0).all() and (ids < shape[-1]).all():
         _add(found, Atom(f"onehot({name})", np.eye(shape[-1])[ids]))
 
@@ -190,7 +190,7 @@ def fitting(known: Sequence[Atom], shape: tuple[int, ...]) -> list[Atom]:
     ]
 
 
-def _thin(view: np.ndarray) -> np.ndarray:
+def _thin(view: Numbers) -> Numbers:
     """Return a broadcast view with its broadcast axes of size 1, so that products stay small."""
     return view[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in view.strides)]
 
@@ -235,7 +235,7 @@ def slopes(evidence: Evidence, places: Places) -> Vocabulary:
     return Vocabulary.of(pairs)
 
 
-def _counts(atom: Atom, places: Places) -> Iterator[tuple[Word, np.ndarray]]:
+def _counts(atom: Atom, places: Places) -> Iterator[tuple[Word, Numbers]]:
     """Yield the sums of a mask along each axis: what a masked mean is divided by."""
     if not np.isin(atom.array, (0.0, 1.0)).all():
         return
@@ -286,7 +286,7 @@ def _linear(evidence: Evidence) -> list[Atom]:
     return [a for a in (*given, *others[:4]) if a.array.size and np.isfinite(a.array).all()]
 
 
-def _sums(atom: Atom, places: Places, whose: str) -> Iterator[tuple[Word, np.ndarray]]:
+def _sums(atom: Atom, places: Places, whose: str) -> Iterator[tuple[Word, Numbers]]:
     """Yield an array and its sums over one axis, over all but one, and over all.
 
     Args:

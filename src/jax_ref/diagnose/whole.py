@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jax_ref.diagnose import numbers
-from jax_ref.diagnose.evidence import Difference, Evidence, Explanation, agree, dot, norm, real
+from jax_ref.diagnose.evidence import (
+    Difference,
+    Evidence,
+    Explanation,
+    Numbers,
+    agree,
+    dot,
+    norm,
+    real,
+)
 from jax_ref.verdict import Kind
 
 CORRELATED = 0.8  # squared, of hand and a multiple of another array, at least
@@ -30,14 +39,16 @@ class Likeness(NamedTuple):
 
     kind: Kind
     says: str
-    array: np.ndarray
+    array: Numbers
     nats: float
 
 
 def zero(evidence: Evidence, difference: Difference) -> Iterator[Explanation]:
     """Explain a side that is 0 throughout."""
     if not difference.truth.any():
-        yield Explanation(Kind.FACTOR, "truth is 0 throughout: nothing may flow here", 0.0, 0, None)
+        yield Explanation(
+            Kind.FACTOR, "truth is 0 throughout: nothing may flow here", 0.0, 0.0, None
+        )
     elif not difference.hand.any():
         says = f"zero at all {difference.hand.size} entries, where truth is not"
         yield Explanation(Kind.PART_ZERO, says, 0.0, 0.0, None)
@@ -155,7 +166,7 @@ def _likenesses(evidence: Evidence) -> Iterator[Likeness]:
             yield Likeness(kind, says, np.asarray(truths[evidence.leaf]), nats)
 
 
-Cotangents = Mapping[str, np.ndarray]
+Cotangents = Mapping[str, Numbers]
 
 
 def _cotangents(evidence: Evidence) -> Iterator[tuple[Kind, str, Cotangents, float]]:
@@ -233,7 +244,7 @@ def _kind(evidence: Evidence, cotangents: Cotangents, truths: Cotangents) -> Kin
     return Kind.BATCH_SUM
 
 
-def _empty(dy: np.ndarray, axis: int) -> Any:
+def _empty(dy: Numbers, axis: int) -> Any:
     """Return which indices of an axis are 0 throughout."""
     return ~dy.any(tuple(a for a in range(dy.ndim) if a != axis))
 

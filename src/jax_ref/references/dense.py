@@ -14,8 +14,8 @@ def linear(
 
 
 def linear_column(
-    x: Float[Array, "n *batch"], W: Float[Array, "m n"], b: Float[Array, " m"] | None = None
-) -> Float[Array, "m *batch"]:
+    x: Float[Array, " n *batch"], W: Float[Array, "m n"], b: Float[Array, " m"] | None = None
+) -> Float[Array, " m *batch"]:
     """Return W x + b, as the transpose of the row form."""
     return jnp.moveaxis(linear(jnp.moveaxis(x, 0, -1), W.T, b), -1, 0)
 

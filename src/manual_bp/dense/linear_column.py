@@ -23,14 +23,14 @@ from manual_bp import op
 class Residual:
     """The input and the weights."""
 
-    x: Float[Array, "n *batch"]
+    x: Float[Array, " n *batch"]
     W: Float[Array, "m n"]
     biased: bool = op.static()
 
 
 def forward(
-    x: Float[Array, "n *batch"], W: Float[Array, "m n"], b: Float[Array, " m"] | None = None
-) -> tuple[Float[Array, "m *batch"], Residual]:
+    x: Float[Array, " n *batch"], W: Float[Array, "m n"], b: Float[Array, " m"] | None = None
+) -> tuple[Float[Array, " m *batch"], Residual]:
     """Return u = W x + b and the residual.
 
     Args:
@@ -54,8 +54,8 @@ def forward(
 
 
 def backward(
-    residual: Residual, dy: Float[Array, "m *batch"]
-) -> tuple[Float[Array, "n *batch"], Float[Array, "m n"], Float[Array, " m"] | None]:
+    residual: Residual, dy: Float[Array, " m *batch"]
+) -> tuple[Float[Array, " n *batch"], Float[Array, "m n"], Float[Array, " m"] | None]:
     """Return (dx, dW, db); db is None where there was no bias."""
     x, W = residual.x, residual.W
     (m, n), dtype, wide = W.shape, x.dtype, op.wide_dtype(x.dtype)
