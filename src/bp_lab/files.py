@@ -2,12 +2,11 @@
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from bp_lab.errors import InputError
+from jax_ref import whole_files
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -37,21 +36,7 @@ def write_bytes(path: Path, content: bytes) -> None:
       InputError: the file cannot be written.
     """
     try:
-        _replace(path, content)
+        whole_files.replace(path, content)
     except OSError as error:
         expected = "a file that can be written"
         raise InputError("files", str(path), expected, error.strerror or error) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -13,9 +13,7 @@ import dataclasses
 import html
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ref import whole_files
 from jax_ref.errors import CheckError
 from jax_ref.verdict import Report, Row, Verdict
 
@@ -91,24 +90,10 @@ def write(reports: Sequence[Report], path: str | Path, *, title: str = "Gradient
     if path.is_dir() or not path.parent.is_dir():
         raise CheckError("page", "path", "a file in an existing folder", path)
     try:
-        _replace(path, content)
+        whole_files.replace(path, content)
     except OSError as error:
         expected = f"{path} to be a file that can be written"
         raise CheckError("page", "path", expected, error.strerror or error) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _overall(reports: Sequence[Report]) -> Verdict:

@@ -81,7 +81,7 @@ class Case:
         """Return the inputs drawn for these sizes, floating ones in the dtype."""
         drawn = self.draw(np.random.default_rng(seed), **sizes)
         with jax.enable_x64(True):
-            return jax.tree.map(jnp.asarray, cast(jax.tree.map(np.asarray, drawn), dtype))
+            return jax.tree.map(jax.device_put, cast(jax.tree.map(np.asarray, drawn), dtype))
 
 
 def cast(args: Any, dtype: str) -> Any:
@@ -89,7 +89,9 @@ def cast(args: Any, dtype: str) -> Any:
 
     def one(leaf: Any) -> Any:
         kind = getattr(leaf, "dtype", type(leaf))
-        return jnp.asarray(leaf, dtype) if jnp.issubdtype(kind, jnp.floating) else leaf
+        return (
+            jax.device_put(np.asarray(leaf, dtype)) if jnp.issubdtype(kind, jnp.floating) else leaf
+        )
 
     with jax.enable_x64(True):
         return jax.tree.map(one, args)

@@ -116,7 +116,7 @@ def on_lines(
 
         return J(x), jax.lax.map(on_line, (along, offsets), batch_size=together)
 
-    arrays = jnp.asarray(x), jnp.asarray(along), jnp.asarray(offsets)
+    arrays = jax.device_put((x, along, offsets))
     try:
         try:
             here, around = quick(values)(*arrays)

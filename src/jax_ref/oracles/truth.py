@@ -16,7 +16,7 @@ def in_float64(tree: Any) -> Any:
         if not jnp.issubdtype(dtype, jnp.inexact):
             return leaf
         real = jnp.issubdtype(dtype, jnp.floating)
-        return jnp.asarray(np.asarray(leaf).astype(np.float64 if real else np.complex128))
+        return jax.device_put(np.asarray(leaf).astype(np.float64 if real else np.complex128))
 
     return jax.tree.map(raise_precision, tree)
 
@@ -41,6 +41,6 @@ def beside(tree: Any, rng: np.random.Generator) -> Any:
             return leaf
         relative = float(jnp.finfo(leaf.dtype).eps) * rng.choice([-1.0, 1.0], leaf.shape)
         moved = np.asarray(leaf, np.float64) * (1 + relative)
-        return jnp.asarray(moved.astype(leaf.dtype))
+        return jax.device_put(moved.astype(leaf.dtype))
 
     return jax.tree.map(move, tree)
