@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import count
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
@@ -20,6 +21,9 @@ from entry import DTYPES, Entry, Right, Wrong
 from outcome import Outcome, ours, theirs, untrue
 
 from jax_ref import Verdict
+
+KEPT = 16  # entries whose compiled programs are kept: more make everything slow and large
+_judged = count(1)
 
 HEAD = """\
 # Corpora
@@ -80,7 +84,8 @@ def judge(name: str, dtypes: Iterable[str]) -> Results:
         sys.exit(f"table: {name}: {'; '.join(complaints)}")
     chosen = [dtype for dtype in entry.dtypes if dtype in dtypes]
     results = {dtype: (ours(entry, dtype), theirs(entry, dtype)) for dtype in chosen}
-    jax.clear_caches()  # kept programs of many entries make everything slow and large
+    if next(_judged) % KEPT == 0:
+        jax.clear_caches()
     return results
 
 
