@@ -46,6 +46,12 @@ def _scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
     return (2 * normal(rng, *batch, n),)
 
 
+def _sure_scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return scores of which one stands out, so that y is near 1 there."""
+    (u,) = _scores(rng, batch, n)
+    return (u / 2 + 5 * np.eye(n)[rng.integers(0, n, batch)],)
+
+
 def _axis_has_entries(sizes: Sizes, options: Options) -> bool:
     shape = (*sizes["batch"], sizes["n"])
     return shape[options["axis"]] > 0
@@ -87,5 +93,13 @@ cases = (
             fits=_axis_has_entries,
         )
         for name in ("softmax", "log_softmax")
+    ),
+    Case(
+        "softmax",
+        manual_bp.softmax,
+        references.dense.softmax_by_pairs,
+        _sure_scores,
+        SOFTMAX[:3],
+        variant="sure",
     ),
 )

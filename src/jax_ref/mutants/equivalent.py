@@ -7,26 +7,29 @@ wherever the line moves, and is stale as soon as the line changes.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_ACCUMULATION = (
-    "JAX accumulates sums and products of half precision in float32 and rounds the result once, "
-    "asked to or not; the argument states it."
-)
+_ROOM = "A sign kept as a number of the input's dtype is the same sign, in more memory."
 _EVEN = "The slope is an even function of u; a minus on u changes nothing."
-_FLOAT32 = (
-    "Of float32 the dtype for sums is float32, whichever branch says so; no dtype lies between."
+_FLOAT32 = "Of float32 the dtype for sums is float32, whichever branch says so."
+_NONE_BETWEEN = "There is no floating dtype of more than 32 bits and less than 64."
+_INDEX = (
+    "Every dtype of labels of four bytes or more holds every class; a cast to int32 loses none."
 )
-_OUTSIDE = "It differs for p outside [0, 1] alone, where there is no loss and so no gradient."
-_UNKNOWN = "It differs for labels out of range alone, where there is no loss and so no gradient."
-_INDEX = "Every label of four bytes or more holds every class; int32 and int64 index alike."
-_BOTH_FORMS = "Both forms hold every digit between the two thresholds; either may be taken there."
-_LAST_IS_ODD = "The stages come in pairs, so the last one stands at an odd place and is not taken."
+_BOTH_FORMS = "Both forms keep every digit between the two thresholds; either may be taken there."
+_EVEN_LENGTH = (
+    "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
+)
+
+_CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - t) # (1)"
+_CAST = "labels = labels.astype(jnp.int32) if labels.dtype.itemsize {} else labels"
+_WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtype(dtype)"
+_LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
 _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "activations.py": (
         (
             "if kept is not None and kept.dtype == u_wide.dtype:",
             "if kept is not None:",
-            "A sign kept as a number of the input's dtype is the same sign, in more memory.",
+            _ROOM,
         ),
         (
             "kept = kept.astype(u.dtype)",
@@ -34,6 +37,33 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "The slope of half precision stays in float32: more memory, and a gradient that is no "
             "less exact.",
         ),
+        (
+            "keep=lambda u, y: 4 * _logistic_slope(2 * u, y),",
+            "keep=lambda u, y: 4 * _logistic_slope(-2 * u, y),",
+            _EVEN,
+        ),
+        (
+            "keep=lambda u, y: 4 * _logistic_slope(2 * u, y),",
+            "keep=lambda u, y: 4 * _logistic_slope(-(2 * u), y),",
+            _EVEN,
+        ),
+    ),
+    "losses/softmax_cross_entropy.py": (
+        (_CAST.format("< 4"), "labels = labels.astype(jnp.int32)", _INDEX),
+        (_CAST.format("< 4"), _CAST.format("<= 4"), _INDEX),
+        (_CAST.format("< 4"), _CAST.format("< 5"), _INDEX),
+        (_CAST.format("< 4"), _CAST.format("< 8"), _INDEX),
+        (_CHOICE.format("> -0.5"), _CHOICE.format(">= -0.5"), _BOTH_FORMS),
+        (_CHOICE.format("> -0.5"), _CHOICE.format("> -1.0"), _BOTH_FORMS),
+    ),
+    "models/mlp.py": (
+        (_LAYERS.format("::2", "::2"), _LAYERS.format(":-1:2", "::2"), _EVEN_LENGTH),
+        (_LAYERS.format("::2", "::2"), _LAYERS.format("::2", ":-1:2"), _EVEN_LENGTH),
+    ),
+    "op.py": (
+        (_WIDE.format("< 32"), _WIDE.format("<= 32"), _FLOAT32),
+        (_WIDE.format("< 32"), _WIDE.format("< 33"), _FLOAT32),
+        (_WIDE.format("< 32"), _WIDE.format("< 64"), _NONE_BETWEEN),
     ),
 }
 

@@ -60,11 +60,12 @@ def backward(
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "n m"], Float[Array, " m"] | None]:
     """Return (dx, dW, db); db is None where there was no bias."""
     x, W = residual.x, residual.W
-    (n, m), dtype, wide = W.shape, x.dtype, op.wide_dtype(x.dtype)
-    dy = op.expect_cotangent("linear", dy, (*x.shape[:-1], m), dtype)
+    n, m = W.shape
+    dy = op.expect_cotangent("linear", dy, (*x.shape[:-1], m), x.dtype)
     samples = math.prod(x.shape[:-1])
     rows, delta = x.reshape(samples, n), dy.reshape(samples, m)
-    dx = jnp.matmul(dy, W.T, preferred_element_type=wide).astype(dtype)  # (1)
-    dW = jnp.matmul(rows.T, delta, preferred_element_type=wide).astype(dtype)  # (2)
-    db = delta.sum(0, dtype=wide).astype(dtype) if residual.biased else None  # (3)
+    # JAX accumulates the sums of half precision in float32 and rounds each once.
+    dx = jnp.matmul(dy, W.T)  # (1)
+    dW = jnp.matmul(rows.T, delta)  # (2)
+    db = delta.sum(0) if residual.biased else None  # (3)
     return dx, dW, db

@@ -58,11 +58,12 @@ def backward(
 ) -> tuple[Float[Array, " n *batch"], Float[Array, "m n"], Float[Array, " m"] | None]:
     """Return (dx, dW, db); db is None where there was no bias."""
     x, W = residual.x, residual.W
-    (m, n), dtype, wide = W.shape, x.dtype, op.wide_dtype(x.dtype)
-    dy = op.expect_cotangent("linear_column", dy, (m, *x.shape[1:]), dtype)
+    m, n = W.shape
+    dy = op.expect_cotangent("linear_column", dy, (m, *x.shape[1:]), x.dtype)
     samples = math.prod(x.shape[1:])
     columns, delta = x.reshape(n, samples), dy.reshape(m, samples)
-    dx = jnp.tensordot(W.T, dy, 1, preferred_element_type=wide).astype(dtype)  # (1)
-    dW = jnp.matmul(delta, columns.T, preferred_element_type=wide).astype(dtype)  # (2)
-    db = delta.sum(1, dtype=wide).astype(dtype) if residual.biased else None  # (3)
+    # JAX accumulates the sums of half precision in float32 and rounds each once.
+    dx = jnp.tensordot(W.T, dy, 1)  # (1)
+    dW = jnp.matmul(delta, columns.T)  # (2)
+    db = delta.sum(1) if residual.biased else None  # (3)
     return dx, dW, db
