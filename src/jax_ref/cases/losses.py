@@ -55,9 +55,9 @@ def _one_hot(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
 
 
 def _sure(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
-    """Return logits that are all but certain of the label, where p − 1 would cancel, and labels."""
+    """Return logits that are nearly certain of the label, where p − 1 would cancel, and labels."""
     logits, labels = _labels(rng, batch, n)
-    return logits / 2 + 12 * np.eye(n)[labels], labels.astype(np.uint32)
+    return logits / 2 + 9 * np.eye(n)[labels], labels.astype(np.uint32)
 
 
 def _sure_one_hot(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:

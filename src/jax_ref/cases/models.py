@@ -15,7 +15,7 @@ from manual_bp.models.chain import Stage
 MLP_SIZES: tuple[Sizes, ...] = (
     {"batch": (5,), "widths": (3, 7, 4, 2)},
     {"batch": (), "widths": (4, 3)},
-    {"batch": (2, 3), "widths": (1, 5, 1)},
+    {"batch": (2, 2), "widths": (1, 5, 1)},
 )
 
 

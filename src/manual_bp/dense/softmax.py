@@ -7,8 +7,10 @@ Derive   ∂yⱼ/∂uᵢ = yⱼ (1 − yⱼ) where i = j, −yⱼ yᵢ elsewhere
            duᵢ = Σⱼ dyⱼ yⱼ (1[i=j] − yᵢ) = yᵢ dyᵢ − yᵢ Σⱼ dyⱼ yⱼ
   (1) du = y ⊙ (dy − ⟨y, dy⟩)                                  ⟨·,·⟩ = sum over n
          which is O(n) and never forms the n×n Jacobian; `jacobian` exists for study.
-         Σy = 1 up to the rounding of y, which would not cancel where y is near 1; so ⟨y, dy⟩ is
-         taken as ⟨y, dy⟩ / Σy, the mean of dy with weights y.
+         ⟨y, dy⟩ is a mean of dy, and where one y is near 1 it is near that dy: the difference is
+         small, and the rounding of the mean, and of Σy = 1, is all that is left of it. So the mean
+         is taken off twice: of c = dy − ⟨y, dy⟩ the mean is 0 but for that rounding, and
+  (2)    du = y ⊙ (c − ⟨y, c⟩)  is (1), right to the last digits.
 Saved    y.      Kinks   none.
 Extremes The shift by max u keeps e^u finite for u = ±1e4. Half precision is computed in float32
          and rounded once.
@@ -60,8 +62,8 @@ def pull_back(
     y: Float[Array, "*shape"], dy: Float[Array, "*shape"], axis: int
 ) -> Float[Array, "*shape"]:
     """Return du without checks: the rule that losses share."""
-    mean = (y * dy).sum(axis, keepdims=True) / y.sum(axis, keepdims=True)
-    return y * (dy - mean)  # (1)
+    centred = dy - (y * dy).sum(axis, keepdims=True)  # (1)
+    return y * (centred - (y * centred).sum(axis, keepdims=True))  # (2)
 
 
 def jacobian(y: Float[Array, "*batch n"]) -> Float[Array, "*batch n n"]:
