@@ -2,9 +2,11 @@
 
 A hand that differs from `jax.grad` at a point where something is compared has its slopes held
 against differences on both sides: along each coordinate, and along those that share a kink at once,
-of all arguments together, so that a subgradient is told from a sum of two. Coordinates share a kink
-where a one-sided slope along both is not the sum of the two; across independent kinks the slopes of
-a sum do not bound its subgradients. A jump of slopes where nothing is compared is no kink.
+of all arguments together, so that a subgradient is told from a sum of two. Along a coordinate at
+which they differ the slopes must jump: where they do not, the error bar of differences hides no
+error. Coordinates share a kink where a one-sided slope along both is not the sum of the two; across
+independent kinks the slopes of a sum do not bound its subgradients. A jump of slopes where nothing
+is compared is no kink.
 """
 
 from dataclasses import replace
@@ -82,24 +84,41 @@ def _is_subgradient(
     def moved(x: jax.Array) -> Any:
         return J(*restore(x))
 
-    tolerance = max(row.tolerance for row in wrong)
-    apart = np.abs(hand - true) > tolerance * np.abs(true).max()
+    allowed = {row.leaf: row.tolerance for row in wrong}
+    tolerance = max(allowed.values())
+    size, apart = (
+        np.concatenate(parts)
+        for parts in zip(
+            *(_sizes(found.hand[path], found.true[path], allowed.get(path)) for path in paths),
+            strict=True,
+        )
+    )
 
     def holds(along: np.ndarray) -> tuple[bool, np.ndarray]:
         scale = finite_difference.scales(x, along)
         slopes = finite_difference.slopes(moved, x, along, scale)
         # The hand's own rounding adds up along a direction.
-        bar = 10 * slopes.bar + tolerance * (np.abs(along) @ np.abs(true) + np.abs(true).max())
+        weight = np.abs(along)
+        bar = 10 * slopes.bar + tolerance * (weight @ np.abs(true) + (weight * size).max(-1))
         by_hand = along @ hand
         inside = (by_hand >= slopes.low - bar) & (by_hand <= slopes.high + bar)
         return bool(inside.all()), slopes.low < slopes.high
 
     units = _units(apart, examination.rng)
     right, kinked = holds(units)
-    if not right:
+    if not right or not kinked[units @ apart > 0].all():
         return False
     groups = _groups(moved, x, units[kinked][:COUPLED])
     return not len(groups) or holds(groups)[0]
+
+
+def _sizes(hand: Any, true: Any, tolerance: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the largest slope of a leaf, and where the two differ; both once for each entry."""
+    hand, true = (np.asarray(side, np.float64).reshape(-1) for side in (hand, true))
+    largest = np.full(true.size, np.abs(true).max(initial=0.0))
+    if tolerance is None:
+        return largest, np.zeros(true.size, bool)
+    return largest, np.abs(hand - true) > tolerance * largest
 
 
 def _units(apart: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -34,7 +34,7 @@ def as_differentiable(
     def backward(residual: tuple[Any, Any], dloss: jax.Array) -> tuple[Any, ...]:
         gradients, data = residual
         unknown = jax.tree.map(_nan_cotangent, data)
-        return jax.tree.map(lambda g: (dloss * g).astype(g.dtype), gradients), *unknown
+        return jax.tree.map(lambda g: dloss.astype(g.dtype) * g, gradients), *unknown
 
     loss.defvjp(forward, backward)
     return loss

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import manual_bp
-from jax_ref import Verdict, check_model, check_op, references
+from jax_ref import Verdict, check_model, check_op, check_vjp, references
 from jax_ref.oracles import finite_difference
 
 
@@ -43,6 +43,26 @@ def test_a_gradient_that_autodiff_cannot_see_is_inconclusive(dtype: str) -> None
     x = jnp.asarray(np.array([0.013, 0.017])).astype(dtype)
     report = check_op(op, lambda x: cancelling(x) ** 2, x, raises=False)
     assert not report
+
+
+@pytest.mark.parametrize("t", [1.0, 1e-6])
+def test_a_comparison_at_which_no_slope_jumps_excuses_nothing(t: float) -> None:
+    def verdict(error: float) -> Verdict:
+        report = check_vjp(
+            lambda x, t: t * x**2,
+            lambda x, t: (jnp.where(t == 0, 0, t) * x**2, (x, t)),
+            lambda residual, dy: (
+                2 * dy * residual[1] * residual[0] * (1 + error),
+                dy * residual[0] ** 2,
+            ),
+            np.array([0.7, -1.3]),
+            np.array([0.0, t]),
+            raises=False,
+        )
+        return report.verdict
+
+    assert verdict(0.0) is Verdict.PASS
+    assert verdict(2e-10) is Verdict.FAIL
 
 
 def test_a_kink_is_named_and_any_subgradient_passes() -> None:

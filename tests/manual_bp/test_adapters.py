@@ -67,12 +67,15 @@ def test_integer_data_pass_through() -> None:
     assert gradient.tolist() == [0, 0, 3]
 
 
+@pytest.mark.parametrize("of_loss", ["float64", "float32", "bfloat16"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_the_gradient_has_the_dtype_of_its_parameter(dtype: str) -> None:
+def test_the_gradient_has_the_dtype_of_its_parameter(dtype: str, of_loss: str) -> None:
     params, x = jax.tree.map(lambda leaf: leaf.astype(dtype), (PARAMS, X))
 
     def in_dtype(params: Any, x: Any) -> Any:
-        return ((params["w"] * x) ** 2).sum() / 2, {"w": params["w"] * x**2}
+        loss = ((params["w"] * x) ** 2).sum() / 2
+        return loss.astype(of_loss), {"w": params["w"] * x**2}
 
     gradients = jax.grad(as_differentiable(in_dtype))(params, x)
     assert gradients["w"].dtype == dtype
+    assert gradients["w"].tolist() == [9, -0.5]

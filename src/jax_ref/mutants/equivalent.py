@@ -32,6 +32,11 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             _ROOM,
         ),
         (
+            "if kept is not None and kept.dtype == u_wide.dtype:",
+            "if kept is not None and kept.dtype != u_wide.dtype:",
+            _ROOM + " A slope of half precision stays in float32, as below.",
+        ),
+        (
             "kept = kept.astype(u.dtype)",
             "kept = kept",
             "The slope of half precision stays in float32: more memory, and a gradient that is no "
