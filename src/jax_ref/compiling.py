@@ -1,6 +1,7 @@
 """Compiling for a check: a program that runs once should not take long to compile."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import jax
@@ -14,6 +15,13 @@ UNTRACEABLE = (
 )
 KEPT = 64  # compiled programs, for those that are traced again
 LONG = 2**20  # characters of a program that is not worth keeping: it holds large constants
+
+# Of programs that run once on the CPU the machine code is most of the time, unless these are set.
+UNOPTIMISED: Mapping[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 _compiled: dict[tuple[str, bool], Any] = {}
 
@@ -37,8 +45,7 @@ def quick(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compile(lowered: Any) -> Any:
-    cpu = jax.default_backend() == "cpu"
-    options = {"xla_backend_optimization_level": 0} if cpu else {}
+    options = dict(_hasty(jax.default_backend()))
     key = lowered.as_text(), x64()
     if len(key[0]) > LONG:
         return lowered.compile(compiler_options=options)
@@ -49,10 +56,30 @@ def _compile(lowered: Any) -> Any:
     return _compiled[key]
 
 
+@cache
+def _hasty(backend: str) -> Mapping[str, Any]:
+    """Return the options for programs that run once, of those that this XLA knows."""
+    if backend != "cpu":
+        return {}
+    known = {}
+    for option, value in UNOPTIMISED.items():
+        try:
+            jax.jit(lambda: 0, compiler_options={option: value}).lower().compile()
+        except jax.errors.JaxRuntimeError as error:
+            if option not in str(error):
+                raise
+        else:
+            known[option] = value
+    return known
+
+
 def faithful(function: Callable[..., Any]) -> Any:
-    """Return the function compiled as a user would; for what is judged by its rounding errors."""
-    # Without this, XLA skips roundings to the lower precision that the function asks for.
-    return jax.jit(function, compiler_options={"xla_allow_excess_precision": False})
+    """Return the function compiled so that it rounds as it says; for what is judged by its errors.
+
+    Without this XLA skips roundings to a lower precision that the function asks for.
+    """
+    options = {**_hasty(jax.default_backend()), "xla_allow_excess_precision": False}
+    return jax.jit(function, compiler_options=options)
 
 
 def x64() -> bool:

@@ -32,6 +32,7 @@ from jax_ref.mutants import (
 )
 from jax_ref.mutants.edits import KINDS, edits
 from jax_ref.mutants.reach import Seen, residual_parts
+from jax_ref.mutants.score import Trial
 
 SEEN = Seen(
     ranks={"x": {2}, "y": {2}, "b": {1, 2}, "dy": {2}, "W": {2}},
@@ -376,3 +377,11 @@ def test_the_equivalent_are_few_told_apart_and_still_there(ours: tuple[Mutant, .
     assert [key for key in EQUIVALENT if keys[key] != 1] == []
     assert len(EQUIVALENT) <= 0.03 * len(ours)
     assert all(why.endswith(".") for why in EQUIVALENT.values())
+
+
+@pytest.mark.parametrize("case", cases.beyond.cases, ids=lambda case: case.name)
+def test_no_case_beyond_the_registry_is_blind(case: Any) -> None:
+    for dtype in cases.DTYPES:
+        for sizes, options in case.combinations(every=False):
+            verdict, said = Trial(case, sizes, options, dtype).outcome()
+            assert verdict == "PASS", f"{sizes} {options} {dtype}: {said}"

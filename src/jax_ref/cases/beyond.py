@@ -1,7 +1,8 @@
 """Cases beyond the registry, for the mutants: what is no op with a finite cotangent of everything.
 
 A model's loss with its gradients and every δ; that loss as an adapter hands it to `jax.grad`;
-probabilities of exactly 0 and 1, where the cotangent of the targets is infinite.
+probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; a sum so long that
+half precision, adding one number after another, stands still.
 """
 
 from functools import partial
@@ -222,6 +223,29 @@ def _signs(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return normal(rng, n), np.arange(n, dtype=np.int32) % 3 - 1
 
 
+def _one_by_one(x: jax.Array) -> jax.Array:
+    """Return Σ x, in the dtype for sums."""
+    terms = op.wide(x)
+    zero = jnp.zeros((), op.wide_dtype(x.dtype))
+    return jax.lax.scan(lambda total, term: (total + term, None), zero, terms)[0]
+
+
+def _long_sum_forward(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    total = _one_by_one(x)
+    return (total * total / x.size).astype(x.dtype), x
+
+
+def _long_sum_backward(x: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
+    slope = op.wide(dy) * 2 * _one_by_one(x) / x.size
+    return (jnp.broadcast_to(slope.astype(x.dtype), x.shape),)
+
+
+def _long_sum_reference(x: jax.Array) -> jax.Array:
+    """Return (Σ x)² / n, the sum in float32 at least."""
+    total = jnp.sum(x, dtype=x.dtype if x.dtype.itemsize > 2 else jnp.float32)
+    return (total**2 / x.size).astype(x.dtype)
+
+
 cases: tuple[Case, ...] = (
     ModelCase(
         "mlp",
@@ -287,5 +311,13 @@ cases: tuple[Case, ...] = (
         ({"n": 7},),
         options=({"slope_at_zero": 0.5, "negative_slope": 0.3},),
         variant="slopes",
+    ),
+    Case(
+        "wide",
+        SimpleNamespace(forward=_long_sum_forward, backward=_long_sum_backward),
+        _long_sum_reference,
+        lambda rng, n: (np.round(rng.uniform(0.5, 1.0, n), 2),),
+        ({"n": 300},),
+        variant="long sum",
     ),
 )

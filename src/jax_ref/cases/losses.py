@@ -65,6 +65,12 @@ def _sure_one_hot(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> t
     return logits, np.eye(n)[labels]
 
 
+def _sure_soft(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return logits that are nearly certain of a class, and soft labels that are not of sum 1."""
+    logits, _ = _sure(rng, batch, n)
+    return logits, _uniform(rng, *batch, n)
+
+
 _VARIANTS = (
     ("squared_error", "", _real_targets),
     ("binary_cross_entropy", "soft targets", _soft_targets),
@@ -107,6 +113,14 @@ _special = (
             ("integer labels, sure", _sure),
             ("one-hot labels, sure", _sure_one_hot),
         )
+    ),
+    Case(
+        "softmax_cross_entropy",
+        manual_bp.softmax_cross_entropy,
+        references.losses.softmax_cross_entropy,
+        _sure_soft,
+        SIZES[:2],
+        variant="soft labels, sure",
     ),
     Case(
         "softmax_cross_entropy",

@@ -14,7 +14,7 @@ _NONE_BETWEEN = "There is no floating dtype of more than 32 bits and less than 6
 _INDEX = (
     "Every dtype of labels of four bytes or more holds every class; a cast to int32 loses none."
 )
-_BOTH_FORMS = "Both forms keep every digit between the two thresholds; either may be taken there."
+_BOTH_FORMS = "Both forms keep every digit at the threshold; either may be taken there."
 _EVEN_LENGTH = (
     "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
 )
@@ -58,8 +58,7 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_CAST.format("< 4"), _CAST.format("<= 4"), _INDEX),
         (_CAST.format("< 4"), _CAST.format("< 5"), _INDEX),
         (_CAST.format("< 4"), _CAST.format("< 8"), _INDEX),
-        (_CHOICE.format("> -0.5"), _CHOICE.format(">= -0.5"), _BOTH_FORMS),
-        (_CHOICE.format("> -0.5"), _CHOICE.format("> -1.0"), _BOTH_FORMS),
+        (_CHOICE.format("> -0.25"), _CHOICE.format(">= -0.25"), _BOTH_FORMS),
     ),
     "models/mlp.py": (
         (_LAYERS.format("::2", "::2"), _LAYERS.format(":-1:2", "::2"), _EVEN_LENGTH),

@@ -112,6 +112,6 @@ def backward(
     t = op.wide(labels)
     total = jnp.broadcast_to(t.sum(-1, keepdims=True), t.shape)
     near_one = jnp.expm1(log_p) * total + (total - t)  # (3)
-    dlogits = dl * jnp.where(log_p > -0.5, near_one, jnp.exp(log_p) * total - t)  # (1)
+    dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - t)  # (1)
     dlabels = -dl * log_p  # (2)
     return dlogits.astype(dtype), dlabels.astype(dtype)
