@@ -26,6 +26,16 @@ from manual_bp.losses import (
     squared_error,
 )
 from manual_bp.models import chain, mlp
+from manual_bp.reductions import (
+    cumprod,
+    cumsum,
+    logsumexp,
+    reduce_max,
+    reduce_mean,
+    reduce_min,
+    reduce_prod,
+    reduce_sum,
+)
 from manual_bp.regularization import weight_decay
 
 __all__ = [
@@ -34,6 +44,8 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
     "chain",
+    "cumprod",
+    "cumsum",
     "identity",
     "init",
     "leaky_relu",
@@ -41,8 +53,14 @@ __all__ = [
     "linear_column",
     "log_sigmoid",
     "log_softmax",
+    "logsumexp",
     "mlp",
     "op",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_min",
+    "reduce_prod",
+    "reduce_sum",
     "relu",
     "sigmoid",
     "softmax",
