@@ -17,7 +17,7 @@ from manual_bp.activations import (
     softplus,
     tanh,
 )
-from manual_bp.dense import linear, linear_column, log_softmax, softmax
+from manual_bp.dense import bilinear, linear, linear_column, log_softmax, matmul, softmax
 from manual_bp.indexing import (
     broadcast_to,
     clip,
@@ -54,6 +54,7 @@ from manual_bp.regularization import weight_decay
 __all__ = [
     "activations",
     "adapters",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
     "broadcast_to",
@@ -72,6 +73,7 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "matmul",
     "mlp",
     "op",
     "pad",
