@@ -30,7 +30,7 @@ LINES = (
 )
 BOXES = ({"batch": (3, 5, 2)}, {"batch": (1, 1, 1)}, {"batch": (2, 0, 3)})
 JOINS = ({"n": 2, "m": 5, "k": 3}, {"n": 1, "m": 0, "k": 2}, {"n": 1, "m": 2, "k": 0})
-ARRAYS = ({"batch": (5, 3)}, {"batch": ()}, {"batch": (2, 1, 7)}, {"batch": (0, 4)})
+ARRAYS = ({"batch": (2, 3, 4)}, {"batch": ()}, {"batch": (5, 1)}, {"batch": (0, 4)})
 
 AXES: tuple[Options, ...] = ({"axis": 1},)
 WIDTHS: tuple[Options, ...] = (
