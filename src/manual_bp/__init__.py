@@ -17,7 +17,20 @@ from manual_bp.activations import (
     softplus,
     tanh,
 )
-from manual_bp.dense import linear, linear_column, log_softmax, softmax
+from manual_bp.dense import bilinear, linear, linear_column, log_softmax, matmul, softmax
+from manual_bp.indexing import (
+    broadcast_to,
+    clip,
+    concatenate,
+    embedding,
+    flip,
+    pad,
+    scatter_add,
+    strided_slice,
+    take,
+    take_along_axis,
+    where,
+)
 from manual_bp.losses import (
     binary_cross_entropy,
     binary_cross_entropy_on_probabilities,
@@ -26,14 +39,32 @@ from manual_bp.losses import (
     squared_error,
 )
 from manual_bp.models import chain, mlp
+from manual_bp.reductions import (
+    cumprod,
+    cumsum,
+    logsumexp,
+    reduce_max,
+    reduce_mean,
+    reduce_min,
+    reduce_prod,
+    reduce_sum,
+)
 from manual_bp.regularization import weight_decay
 
 __all__ = [
     "activations",
     "adapters",
+    "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
+    "broadcast_to",
     "chain",
+    "clip",
+    "concatenate",
+    "cumprod",
+    "cumsum",
+    "embedding",
+    "flip",
     "identity",
     "init",
     "leaky_relu",
@@ -41,16 +72,29 @@ __all__ = [
     "linear_column",
     "log_sigmoid",
     "log_softmax",
+    "logsumexp",
+    "matmul",
     "mlp",
     "op",
+    "pad",
+    "reduce_max",
+    "reduce_mean",
+    "reduce_min",
+    "reduce_prod",
+    "reduce_sum",
     "relu",
+    "scatter_add",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",
     "softmax_squared_error",
     "softplus",
     "squared_error",
+    "strided_slice",
+    "take",
+    "take_along_axis",
     "tanh",
     "train",
     "weight_decay",
+    "where",
 ]

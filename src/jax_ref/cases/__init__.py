@@ -4,13 +4,24 @@ Everything is driven from here: the tests, `manual-bp check`, the catalogue. An 
 floor that no case names fails a test.
 """
 
-from jax_ref.cases import activations, beyond, dense, losses, models, regularization
+from jax_ref.cases import (
+    activations,
+    beyond,
+    dense,
+    indexing,
+    losses,
+    models,
+    reductions,
+    regularization,
+)
 from jax_ref.cases.case import DTYPES, Case, run
 
 registry: tuple[Case, ...] = (
     *activations.cases,
     *dense.cases,
+    *indexing.cases,
     *losses.cases,
+    *reductions.cases,
     *regularization.cases,
     *models.cases,
 )

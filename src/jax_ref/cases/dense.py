@@ -17,6 +17,18 @@ AFFINE = (
     {"batch": (3,), "n": 0, "m": 2},
     {"batch": (3,), "n": 2, "m": 0},
 )
+BILINEAR = (
+    {"batch": (2, 3), "n": 4, "k": 5, "m": 2},
+    {"batch": (), "n": 3, "k": 2, "m": 4},
+    {"batch": (1,), "n": 1, "k": 1, "m": 1},
+    {"batch": (3,), "n": 2, "k": 0, "m": 2},
+)
+MATRICES = (
+    {"batch": (2, 3), "n": 4, "k": 5, "m": 2},
+    {"batch": (), "n": 3, "k": 2, "m": 4},
+    {"batch": (1,), "n": 1, "k": 1, "m": 1},
+    {"batch": (2,), "n": 3, "k": 0, "m": 2},
+)
 SOFTMAX = (
     {"batch": (4,), "n": 5},
     {"batch": (), "n": 3},
@@ -40,6 +52,24 @@ def _row_without_bias(rng: np.random.Generator, **sizes: Any) -> tuple:
 
 def _column_without_bias(rng: np.random.Generator, **sizes: Any) -> tuple:
     return (*_column(rng, **sizes)[:2], None)
+
+
+def _bilinear(rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int, m: int) -> tuple:
+    inputs = normal(rng, *batch, n), normal(rng, *batch, k)
+    return (*inputs, normal(rng, m, n, k), normal(rng, m))
+
+
+def _bilinear_without_bias(rng: np.random.Generator, **sizes: Any) -> tuple:
+    return (*_bilinear(rng, **sizes)[:3], None)
+
+
+def _matrices(rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int, m: int) -> tuple:
+    return normal(rng, *batch, n, k), normal(rng, *batch, k, m)
+
+
+def _repeated(rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int, m: int) -> tuple:
+    """Return matrices of which one lacks the first axis, the other the size of the last."""
+    return normal(rng, *batch[1:], n, k), normal(rng, *batch[:-1], 1, k, m)
 
 
 def _scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
@@ -81,6 +111,24 @@ cases = (
         _column_without_bias,
         AFFINE,
         variant="no bias",
+    ),
+    Case("bilinear", manual_bp.bilinear, references.dense.bilinear, _bilinear, BILINEAR),
+    Case(
+        "bilinear",
+        manual_bp.bilinear,
+        references.dense.bilinear,
+        _bilinear_without_bias,
+        BILINEAR[:1],
+        variant="no bias",
+    ),
+    Case("matmul", manual_bp.matmul, references.dense.matmul, _matrices, MATRICES),
+    Case(
+        "matmul",
+        manual_bp.matmul,
+        references.dense.matmul,
+        _repeated,
+        MATRICES[:2],
+        variant="repeated",
     ),
     *(
         Case(

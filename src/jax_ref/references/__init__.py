@@ -1,5 +1,13 @@
 """Forward functions written another way than `manual_bp`'s, for JAX to differentiate."""
 
-from jax_ref.references import activations, dense, losses, models, regularization
+from jax_ref.references import (
+    activations,
+    dense,
+    indexing,
+    losses,
+    models,
+    reductions,
+    regularization,
+)
 
-__all__ = ["activations", "dense", "losses", "models", "regularization"]
+__all__ = ["activations", "dense", "indexing", "losses", "models", "reductions", "regularization"]

@@ -1,4 +1,4 @@
-"""Reference dense ops, by einsum and log-sum-exp."""
+"""Reference dense ops, by einsum, explicit sums and log-sum-exp."""
 
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
@@ -18,6 +18,25 @@ def linear_column(
 ) -> Float[Array, " m *batch"]:
     """Return W x + b, as the transpose of the row form."""
     return jnp.moveaxis(linear(jnp.moveaxis(x, 0, -1), W.T, b), -1, 0)
+
+
+def bilinear(
+    x: Float[Array, "*batch n"],
+    z: Float[Array, "*batch k"],
+    W: Float[Array, "m n k"],
+    b: Float[Array, " m"] | None = None,
+) -> Float[Array, "*batch m"]:
+    """Return one linear map of the outer product of x and z, laid flat."""
+    outer = (x[..., :, None] * z[..., None, :]).reshape(*x.shape[:-1], x.shape[-1] * z.shape[-1])
+    return linear(outer, W.reshape(W.shape[0], W.shape[1] * W.shape[2]).T, b)
+
+
+def matmul(a: Float[Array, "*A n k"], b: Float[Array, "*B k m"]) -> Float[Array, "*batch n m"]:
+    """Return Σₗ aᵢₗ bₗⱼ, both factors repeated over the batch first."""
+    batch = jnp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    left = jnp.broadcast_to(a, (*batch, *a.shape[-2:]))[..., :, :, None]
+    right = jnp.broadcast_to(b, (*batch, *b.shape[-2:]))[..., None, :, :]
+    return jnp.sum(left * right, -2)
 
 
 def softmax(u: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shape"]:

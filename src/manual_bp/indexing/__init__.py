@@ -1,0 +1,1 @@
+"""Ops that move numbers and compute little: look-ups, cuts, joins, choices."""

@@ -1,0 +1,1 @@
+"""Reductions and scans: sums, products, extremes; over one axis, several or all."""

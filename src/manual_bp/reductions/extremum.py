@@ -1,0 +1,77 @@
+"""Which entries are the largest along some axes, and what each gets of the cotangent.
+
+Ties     "first": of equal entries the first in row-major order gets all.   "split": each of c equal
+         entries gets a share of 1/c.   A NaN is larger than every number.
+Saved    "first": the place of the entry along the axes, one int32 for each y.   "split": whether an
+         entry is the largest, one byte for each x.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int32
+
+from manual_bp import op
+from manual_bp.reductions import axes as axes_of
+from manual_bp.reductions.axes import Axis
+
+Ties = Literal["first", "split"]
+CHOICES = ("first", "split")
+
+
+@op.residual
+class Residual:
+    """The chosen entries: places along the axes, or a mask; and what x was."""
+
+    chosen: Int32[Array, "*reduced"] | Bool[Array, "*shape"]
+    shape: tuple[int, ...] = op.static()
+    dtype: Any = op.static()
+    axes: tuple[int, ...] = op.static()
+    keepdims: bool = op.static()
+    ties: Ties = op.static()
+
+
+def _places(shape: Sequence[int], axes: Sequence[int]) -> Int32[Array, "*shape"]:
+    """Return the place of each entry along the axes, counted in row-major order."""
+    places = jnp.zeros(shape, jnp.int32)
+    for axis in axes:
+        places = places * shape[axis] + jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+    return places
+
+
+def largest(
+    name: str, x: Float[Array, "*shape"], axis: Axis, ties: Ties, *, keepdims: bool
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return the maximum over the axes and the residual.
+
+    Raises:
+      ValueError: `x` has no such axis or nothing along it, one is named twice, or `ties` is
+        unknown.
+    """
+    op.expect_choice(name, "ties", ties, CHOICES)
+    axes = axes_of.listed(name, x, axis)
+    axes_of.expect_entries(name, x, axes, axis)
+    y = x.max(axes, keepdims=True)
+    chosen = (x == jnp.broadcast_to(y, x.shape)) | jnp.isnan(x)
+    if ties == "first":
+        last = jnp.int32(axes_of.size(x.shape, axes))
+        chosen = jnp.where(chosen, _places(x.shape, axes), last).min(axes)
+    y = y.reshape(axes_of.kept(x.shape, axes, keepdims=keepdims))
+    return y, Residual(chosen, x.shape, x.dtype, axes, keepdims, ties)
+
+
+def pull_back(
+    name: str, residual: Residual, dy: Float[Array, "*reduced"]
+) -> Float[Array, "*shape"]:
+    """Return dy at the chosen entries, 0 elsewhere."""
+    shape, axes, chosen = residual.shape, residual.axes, residual.chosen
+    reduced = axes_of.kept(shape, axes, keepdims=residual.keepdims)
+    dy = op.expect_cotangent(name, dy, reduced, residual.dtype)
+    if residual.ties == "split":
+        count = chosen.sum(axes).reshape(dy.shape).astype(op.wide_dtype(dy.dtype))
+        dy = (op.wide(dy) / count).astype(dy.dtype)
+    else:
+        chosen = axes_of.spread(chosen, shape, axes) == _places(shape, axes)
+    return jnp.where(chosen, axes_of.spread(dy, shape, axes), 0)

@@ -1,0 +1,75 @@
+"""The logarithm of a sum of exponentials, over one axis, several or all.
+
+Shapes   x, dx: (*shape)   y, dy: shape without the axes, or with them of size 1 (`keepdims`)
+Forward  yⱼ = ln Σₖ e^(xⱼₖ)                             k runs over the axes, j over all others
+         With m = max x and c = x − m one maximum contributes exactly 1 to Σ e^c, and with r the sum
+         of all other terms y = m + log1p(r): every digit of a y near 0 is kept.
+Derive   ∂yⱼ/∂xᵢₖ = 1[i=j] e^(xᵢₖ) / Σₗ e^(xᵢₗ) = 1[i=j] pᵢₖ,   p = softmax(x) over the axes
+           ∂L/∂xᵢₖ = Σⱼ dyⱼ ∂yⱼ/∂xᵢₖ = dyᵢ pᵢₖ
+  (1) p  = e^c / (1 + r)
+  (2) dx = dy ⊙ p
+Saved    p; it could be had as e^(x−y), but a large y has no digits left for it.
+Kinks    none.
+Extremes Finite for x = ±1e4. An entry of −∞ counts for nothing and has p = 0; where all are −∞, or
+         there is none, y = −∞ and dx = 0. An entry of +∞ makes y = +∞ and its own dx NaN. Half
+         precision is computed in float32 and rounded once.
+Source   Blanchard, Higham & Higham 2021, IMA J. Numer. Anal. 41
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.reductions import axes as axes_of
+from manual_bp.reductions.axes import Axis
+
+NAME = "logsumexp"
+
+
+@op.residual
+class Residual:
+    """The softmax over the axes."""
+
+    p: Float[Array, "*shape"]
+    axes: tuple[int, ...] = op.static()
+    keepdims: bool = op.static()
+
+
+def forward(
+    x: Float[Array, "*shape"], *, axis: Axis = None, keepdims: bool = False
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return ln Σ e^x over the axes and the residual; of nothing it is −∞.
+
+    Args:
+      x: any shape.
+      axis: one axis, a tuple of them, or None for all.
+      keepdims: whether the axes stay, of size 1.
+
+    Raises:
+      TypeError: `x` is not floating.
+      ValueError: `x` has no such axis, or one is named twice.
+    """
+    (x,) = op.floating(NAME, x=x)
+    axes = axes_of.listed(NAME, x, axis)
+    x_wide = op.wide(x)
+    m = x_wide.max(axes, keepdims=True, initial=-jnp.inf)
+    m = jnp.where(jnp.isfinite(m), m, 0)
+    c = x_wide - jnp.broadcast_to(m, x.shape)
+    at_maximum = c == 0
+    exp_c = jnp.exp(c)
+    r = jnp.where(at_maximum, 0, exp_c).sum(axes, keepdims=True)
+    r = r + (at_maximum.sum(axes, keepdims=True) - 1).astype(r.dtype)
+    y = (m + jnp.log1p(r)).reshape(axes_of.kept(x.shape, axes, keepdims=keepdims))
+    # The sum is 0 where every entry is −∞, and at least 1 elsewhere.
+    total = jnp.maximum(1 + r, 1)
+    p = exp_c / jnp.broadcast_to(total, x.shape)  # (1)
+    return y.astype(x.dtype), Residual(p.astype(x.dtype), axes, keepdims)
+
+
+def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Array, "*shape"]]:
+    """Return (dx,)."""
+    p, axes = residual.p, residual.axes
+    reduced = axes_of.kept(p.shape, axes, keepdims=residual.keepdims)
+    dy = op.expect_cotangent(NAME, dy, reduced, p.dtype)
+    dx = axes_of.spread(op.wide(dy), p.shape, axes) * op.wide(p)  # (2)
+    return (dx.astype(p.dtype),)

@@ -1,0 +1,74 @@
+"""The product over one axis, several or all.
+
+Shapes   x, dx: (*shape)   y, dy: shape without the axes, or with them of size 1 (`keepdims`)
+Forward  yⱼ = Πₖ xⱼₖ                                    k runs over the axes, j over all others
+Derive   ∂yⱼ/∂xᵢₖ = 1[i=j] Π_{l≠k} xⱼₗ: every factor but the one. It is y / x only where x is not 0,
+         so it is taken without a division, from what comes before k and what comes after:
+  (1) beforeₖ = Π_{l<k} xₗ,   afterₖ = Π_{l>k} xₗ
+  (2) dx = dy ⊙ before ⊙ after
+         which is exact with one zero among the factors (dx is 0 but at the zero) and with several
+         (dx is 0).
+Saved    x.      Kinks   none.
+Extremes A partial product that overflows is ∞, and beside a zero NaN, in y as in dx. Half precision
+         is multiplied in float32 and rounded once.
+Source   Blelloch 1990, "Prefix sums and their applications"
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.reductions import axes as axes_of
+from manual_bp.reductions.axes import Axis
+
+NAME = "reduce_prod"
+
+
+@op.residual
+class Residual:
+    """The factors, and the axes."""
+
+    x: Float[Array, "*shape"]
+    axes: tuple[int, ...] = op.static()
+    keepdims: bool = op.static()
+
+
+def forward(
+    x: Float[Array, "*shape"], *, axis: Axis = None, keepdims: bool = False
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return Π x over the axes and the residual; the product of nothing is 1.
+
+    Args:
+      x: any shape.
+      axis: one axis, a tuple of them, or None for all.
+      keepdims: whether the axes stay, of size 1.
+
+    Raises:
+      TypeError: `x` is not floating.
+      ValueError: `x` has no such axis, or one is named twice.
+    """
+    (x,) = op.floating(NAME, x=x)
+    axes = axes_of.listed(NAME, x, axis)
+    y = op.wide(x).prod(axes, keepdims=keepdims).astype(x.dtype)
+    return y, Residual(x, axes, keepdims)
+
+
+def before(x: Float[Array, "*rest k"]) -> Float[Array, "*rest k"]:
+    """Return the product of what comes before each entry of the last axis."""
+    shifted = jnp.concatenate([jnp.ones_like(x, shape=(*x.shape[:-1], 1)), x], -1)[..., :-1]
+    return jax.lax.cumprod(shifted, shifted.ndim - 1)
+
+
+def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Array, "*shape"]]:
+    """Return (dx,)."""
+    x, axes = residual.x, residual.axes
+    reduced = axes_of.kept(x.shape, axes, keepdims=residual.keepdims)
+    dy = op.expect_cotangent(NAME, dy, reduced, x.dtype)
+    factors = axes_of.as_last(op.wide(x), axes)
+    after = jnp.flip(before(jnp.flip(factors, -1)), -1)
+    others = before(factors) * after  # (1)
+    dx = axes_of.spread(op.wide(dy), x.shape, axes) * axes_of.from_last(
+        others, x.shape, axes
+    )  # (2)
+    return (dx.astype(x.dtype),)
