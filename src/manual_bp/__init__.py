@@ -26,14 +26,27 @@ from manual_bp.losses import (
     squared_error,
 )
 from manual_bp.models import chain, mlp
+from manual_bp.pooling import (
+    adaptive_max_pool,
+    adaptive_mean_pool,
+    global_max_pool,
+    global_mean_pool,
+    lp_pool,
+    max_pool,
+    mean_pool,
+)
 from manual_bp.regularization import weight_decay
 
 __all__ = [
     "activations",
     "adapters",
+    "adaptive_max_pool",
+    "adaptive_mean_pool",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
     "chain",
+    "global_max_pool",
+    "global_mean_pool",
     "identity",
     "init",
     "leaky_relu",
@@ -41,6 +54,9 @@ __all__ = [
     "linear_column",
     "log_sigmoid",
     "log_softmax",
+    "lp_pool",
+    "max_pool",
+    "mean_pool",
     "mlp",
     "op",
     "relu",
