@@ -36,6 +36,7 @@ from manual_bp.pooling import (
     mean_pool,
 )
 from manual_bp.regularization import weight_decay
+from manual_bp.resampling import pixel_shuffle, pixel_unshuffle, upsample_linear, upsample_nearest
 
 __all__ = [
     "activations",
@@ -59,6 +60,8 @@ __all__ = [
     "mean_pool",
     "mlp",
     "op",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "sigmoid",
     "softmax",
@@ -68,5 +71,7 @@ __all__ = [
     "squared_error",
     "tanh",
     "train",
+    "upsample_linear",
+    "upsample_nearest",
     "weight_decay",
 ]

@@ -4,7 +4,16 @@ Everything is driven from here: the tests, `manual-bp check`, the catalogue. An 
 floor that no case names fails a test.
 """
 
-from jax_ref.cases import activations, beyond, dense, losses, models, pooling, regularization
+from jax_ref.cases import (
+    activations,
+    beyond,
+    dense,
+    losses,
+    models,
+    pooling,
+    regularization,
+    resampling,
+)
 from jax_ref.cases.case import DTYPES, Case, run
 
 registry: tuple[Case, ...] = (
@@ -12,6 +21,7 @@ registry: tuple[Case, ...] = (
     *dense.cases,
     *losses.cases,
     *pooling.cases,
+    *resampling.cases,
     *regularization.cases,
     *models.cases,
 )

@@ -1,5 +1,13 @@
 """Forward functions written another way than `manual_bp`'s, for JAX to differentiate."""
 
-from jax_ref.references import activations, dense, losses, models, pooling, regularization
+from jax_ref.references import (
+    activations,
+    dense,
+    losses,
+    models,
+    pooling,
+    regularization,
+    resampling,
+)
 
-__all__ = ["activations", "dense", "losses", "models", "pooling", "regularization"]
+__all__ = ["activations", "dense", "losses", "models", "pooling", "regularization", "resampling"]
