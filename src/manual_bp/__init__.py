@@ -7,7 +7,13 @@ Every op is a pair `forward(*arrays, **static) -> (y, residual)` and
     dx, dW, db = manual_bp.linear.backward(residual, du)
 """
 
-from manual_bp import activations, adapters, init, op, train
+from manual_bp import (
+    activations,
+    adapters,
+    init,
+    op,
+    train,
+)
 from manual_bp.activations import (
     identity,
     leaky_relu,
@@ -17,7 +23,14 @@ from manual_bp.activations import (
     softplus,
     tanh,
 )
-from manual_bp.dense import bilinear, linear, linear_column, log_softmax, matmul, softmax
+from manual_bp.dense import (
+    bilinear,
+    linear,
+    linear_column,
+    log_softmax,
+    matmul,
+    softmax,
+)
 from manual_bp.indexing import (
     broadcast_to,
     clip,
@@ -38,7 +51,19 @@ from manual_bp.losses import (
     softmax_squared_error,
     squared_error,
 )
-from manual_bp.models import chain, mlp
+from manual_bp.models import (
+    chain,
+    mlp,
+)
+from manual_bp.pooling import (
+    adaptive_max_pool,
+    adaptive_mean_pool,
+    global_max_pool,
+    global_mean_pool,
+    lp_pool,
+    max_pool,
+    mean_pool,
+)
 from manual_bp.reductions import (
     cumprod,
     cumsum,
@@ -49,11 +74,21 @@ from manual_bp.reductions import (
     reduce_prod,
     reduce_sum,
 )
-from manual_bp.regularization import weight_decay
+from manual_bp.regularization import (
+    weight_decay,
+)
+from manual_bp.resampling import (
+    pixel_shuffle,
+    pixel_unshuffle,
+    upsample_linear,
+    upsample_nearest,
+)
 
 __all__ = [
     "activations",
     "adapters",
+    "adaptive_max_pool",
+    "adaptive_mean_pool",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
@@ -65,6 +100,8 @@ __all__ = [
     "cumsum",
     "embedding",
     "flip",
+    "global_max_pool",
+    "global_mean_pool",
     "identity",
     "init",
     "leaky_relu",
@@ -73,10 +110,15 @@ __all__ = [
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "lp_pool",
     "matmul",
+    "max_pool",
+    "mean_pool",
     "mlp",
     "op",
     "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "reduce_max",
     "reduce_mean",
     "reduce_min",
@@ -95,6 +137,8 @@ __all__ = [
     "take_along_axis",
     "tanh",
     "train",
+    "upsample_linear",
+    "upsample_nearest",
     "weight_decay",
     "where",
 ]

@@ -25,7 +25,8 @@ def drawn(draw: st.DrawFn, case: cases.Case) -> tuple[Sizes, Options, str, int]:
     at_least_one = case.op_name == "chain" or "softmax" in case.op_name
     axis = st.sampled_from([3, 1, 2, 5, 7] if at_least_one else [3, 1, 2, 0, 5, 7])
     widths = st.lists(st.sampled_from([1, 2, 3, 5]), min_size=2, max_size=4).map(tuple)
-    known = {"batch": batches(), "widths": widths}
+    spatial = st.lists(st.sampled_from([3, 1, 2, 5]), min_size=1, max_size=3).map(tuple)
+    known = {"batch": batches(), "widths": widths, "spatial": spatial}
     sizes = draw(
         st.fixed_dictionaries({name: known.get(name, axis) for name in case.sizes[0]}).filter(
             lambda sizes: any(case.fits(sizes, options) for options in case.options)

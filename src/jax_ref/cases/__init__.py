@@ -11,18 +11,26 @@ from jax_ref.cases import (
     indexing,
     losses,
     models,
+    pooling,
     reductions,
     regularization,
+    resampling,
 )
-from jax_ref.cases.case import DTYPES, Case, run
+from jax_ref.cases.case import (
+    DTYPES,
+    Case,
+    run,
+)
 
 registry: tuple[Case, ...] = (
     *activations.cases,
     *dense.cases,
-    *indexing.cases,
     *losses.cases,
-    *reductions.cases,
     *regularization.cases,
+    *indexing.cases,
+    *reductions.cases,
+    *pooling.cases,
+    *resampling.cases,
     *models.cases,
 )
 

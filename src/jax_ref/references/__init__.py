@@ -6,8 +6,20 @@ from jax_ref.references import (
     indexing,
     losses,
     models,
+    pooling,
     reductions,
     regularization,
+    resampling,
 )
 
-__all__ = ["activations", "dense", "indexing", "losses", "models", "reductions", "regularization"]
+__all__ = [
+    "activations",
+    "dense",
+    "indexing",
+    "losses",
+    "models",
+    "pooling",
+    "reductions",
+    "regularization",
+    "resampling",
+]

@@ -1,0 +1,1 @@
+"""Pooling: windows over the spatial axes of (batch, *spatial, channel)."""

@@ -1,0 +1,1 @@
+"""Resampling: other sizes of the spatial axes of (batch, *spatial, channel)."""

@@ -1,0 +1,29 @@
+"""The sizes of what is upsampled: given, or a whole factor of those of the input."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from manual_bp import op
+from manual_bp.pooling.windows import expect_spatial, whole_numbers
+
+
+def expect_factor(name: str, factor: Any) -> int:
+    """Return the factor, or raise a ValueError unless it is a whole number of at least 1."""
+    if not isinstance(factor, (int, np.integer)) or factor < 1:
+        raise ValueError(op.complaint(name, "factor", "a whole number of at least 1", factor))
+    return int(factor)
+
+
+def resolve(name: str, x: jax.Array, factor: Any, size: Any) -> tuple[int, ...]:
+    """Return the sizes of the output, or raise a ValueError where they do not fit x."""
+    op.expect_rank(name, "x", x, 3, None)
+    spatial = expect_spatial(name, x.shape)
+    if (factor is None) == (size is None):
+        came = "neither" if factor is None else "both"
+        raise ValueError(op.complaint(name, "size", "either a factor or a size", came))
+    if size is not None:
+        return whole_numbers(name, "size", size, len(spatial))
+    times = expect_factor(name, factor)
+    return tuple(times * n for n in spatial)

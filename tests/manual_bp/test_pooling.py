@@ -1,0 +1,484 @@
+"""Pooling: any shape and window, ties, padding, extremes, other writings, PyTorch, bad input."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawing import DTYPES, cases_of, check_drawn, drawn
+from hypothesis import given
+from hypothesis import strategies as st
+from jax import lax
+
+import manual_bp
+from jax_ref import cases
+
+WINDOWED = ("max_pool", "mean_pool", "lp_pool")
+GLOBAL = ("global_max_pool", "global_mean_pool")
+ADAPTIVE = ("adaptive_max_pool", "adaptive_mean_pool")
+NAMES = (*WINDOWED, *GLOBAL, *ADAPTIVE)
+
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_windowed = pytest.mark.parametrize("name", WINDOWED)
+
+GEOMETRIES: tuple[dict[str, Any], ...] = (
+    {"window": (2, 3)},
+    {"window": (3, 2), "strides": (1, 2), "padding": "SAME"},
+    {"window": (2, 2), "strides": (3, 1), "padding": ((1, 0), (0, 1))},
+)
+
+
+def random(*shape: int, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def whole(*shape: int, seed: int = 0) -> jax.Array:
+    """Return small whole numbers, of which many are equal and every sum is exact."""
+    return jnp.asarray(np.random.default_rng(seed).integers(-2, 3, shape).astype(float))
+
+
+def pull(name: str, x: Any, dy: Any = None, **settings: Any) -> tuple[Any, Any]:
+    """Return the output and the cotangent of x, for ones by default."""
+    op = getattr(manual_bp, name)
+
+    @jax.jit
+    def both(x: Any, dy: Any) -> tuple[Any, Any]:
+        y, residual = op.forward(x, **settings)
+        (dx,) = op.backward(residual, jnp.ones_like(y) if dy is None else dy)
+        return y, dx
+
+    return both(x, dy)
+
+
+@pytest.mark.parametrize("case", cases_of(*NAMES), ids=lambda case: case.name)
+@given(data=st.data())
+def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+    check_drawn(case, *data.draw(drawn(case)))
+
+
+def max_pool_by_loops(x: Any, dy: Any, windows: Any, ties: str) -> tuple[Any, Any]:
+    """Return y and dx, one output at a time; `windows` are the geometry and nothing else."""
+    x = np.asarray(x)
+    y, dx = np.full((x.shape[0], *windows.out, x.shape[-1]), -np.inf), np.zeros(x.shape)
+    for b, *i, c in np.ndindex(*y.shape):
+        spans = []
+        for axis, at in enumerate(i):
+            start = at * windows.strides[axis] - windows.padding[axis][0]
+            step = windows.dilation[axis]
+            reads = range(start, start + windows.window[axis] * step, step)
+            spans.append([j for j in reads if 0 <= j < windows.spatial[axis]])
+        read = [(b, *j, c) for j in itertools.product(*spans)]
+        y[b, *i, c] = max(x[j] for j in read)
+        largest = [j for j in read if x[j] == y[b, *i, c]]
+        paid = largest[:1] if ties == "first" else largest
+        for j in paid:
+            dx[j] += np.asarray(dy)[b, *i, c] / len(paid)
+    return y, dx
+
+
+@pytest.mark.parametrize("ties", ["first", "split"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *GEOMETRIES,
+        {"window": (2, 2), "strides": (1, 2), "dilation": (2, 3), "padding": ((1, 1), (2, 1))},
+    ],
+)
+def test_ties_go_to_the_first_or_are_split_as_loops_do(settings: dict[str, Any], ties: Any) -> None:
+    x = whole(2, 5, 7, 3)
+    y, residual = manual_bp.max_pool.forward(x, ties=ties, **settings)
+    dy = random(*y.shape, seed=1)
+    (dx,) = manual_bp.max_pool.backward(residual, dy)
+    wanted_y, wanted_dx = max_pool_by_loops(x, dy, residual.windows, ties)
+    np.testing.assert_array_equal(y, wanted_y)
+    np.testing.assert_allclose(dx, wanted_dx, rtol=1e-13, atol=1e-14)
+
+
+def test_the_first_in_window_order_is_the_last_axis_fastest() -> None:
+    x = jnp.asarray([[0.0, 1.0], [1.0, 1.0]])[None, :, :, None]
+    for name, settings in (("max_pool", {"window": (2, 2)}), ("global_max_pool", {})):
+        _, first = pull(name, x, **settings)
+        _, split = pull(name, x, **settings, ties="split")
+        assert first[0, ..., 0].tolist() == [[0, 1], [0, 0]]
+        np.testing.assert_allclose(split[0, ..., 0], np.asarray([[0, 1], [1, 1]]) / 3, rtol=1e-15)
+
+
+@every_dtype
+@pytest.mark.parametrize("ties", ["first", "split"])
+def test_minus_infinity_wins_over_padding(ties: str, dtype: str) -> None:
+    x = jnp.full((1, 3, 1), -jnp.inf, dtype)
+    geometry = {"window": (3,), "strides": (3,), "padding": ((2, 1),)}
+    y, dx = pull("max_pool", x, **geometry, ties=ties)
+    assert y.ravel().tolist() == [-np.inf] * 2
+    assert dx.ravel().tolist() == ([1, 1, 0] if ties == "first" else [1, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("name", ["max_pool", "global_max_pool"])
+def test_nan_wins_over_every_number(name: str) -> None:
+    settings = {"window": (4,)} if name == "max_pool" else {}
+    x = jnp.asarray([np.inf, np.nan, 3.0, np.nan])[None, :, None]
+    y, first = pull(name, x, **settings)
+    _, split = pull(name, x, **settings, ties="split")
+    assert np.isnan(y).all()
+    assert first.ravel().tolist() == [0, 1, 0, 0]
+    assert split.ravel().tolist() == [0, 0.5, 0, 0.5]
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(256, "uint8"), (257, "uint16")])
+def test_a_winner_takes_a_byte_up_to_256_elements(size: int, dtype: str) -> None:
+    x = jnp.zeros((1, size, 1))
+    saved = jax.eval_shape(lambda x: manual_bp.max_pool.forward(x, window=(size,))[1].winner, x)
+    assert saved.dtype == dtype
+
+
+@every_windowed
+@pytest.mark.parametrize("settings", GEOMETRIES)
+def test_windows_are_those_of_reduce_window(name: str, settings: dict[str, Any]) -> None:
+    x = random(2, 5, 7, 3)
+    padding = settings.get("padding", "VALID")
+    window, strides = (
+        (1, *settings.get(key, settings["window"]), 1) for key in ("window", "strides")
+    )
+    if not isinstance(padding, str):
+        padding = ((0, 0), *padding, (0, 0))
+
+    def reduced(x: Any) -> Any:
+        if name == "max_pool":
+            return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, padding)
+        total = lax.reduce_window(
+            x**2 if name == "lp_pool" else x, 0.0, lax.add, window, strides, padding
+        )
+        return jnp.sqrt(total) if name == "lp_pool" else total / (window[1] * window[2])
+
+    wanted, wanted_pull = jax.vjp(reduced, x)
+    dy = random(*wanted.shape, seed=1)
+    y, dx = pull(name, x, dy, **settings)
+    np.testing.assert_allclose(y, wanted, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(dx, wanted_pull(dy)[0], rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_mean_gives_each_pixel_its_share_and_the_maximum_the_winner_all(n: int) -> None:
+    x, dy = random(2, 2 * n, 3 * n, 3), random(2, 2, 3, 3, seed=1)
+    over = jnp.repeat(jnp.repeat(dy, n, 1), n, 2)
+    _, dx = pull("mean_pool", x, dy, window=(n, n))
+    np.testing.assert_allclose(dx, over / n**2, rtol=1e-15)
+    y, dx = pull("max_pool", x, dy, window=(n, n))
+    won = x == jnp.repeat(jnp.repeat(y, n, 1), n, 2)
+    np.testing.assert_array_equal(dx, jnp.where(won, over, 0))
+
+
+@pytest.mark.parametrize("settings", GEOMETRIES)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("max_pool", {"ties": "first"}),
+        ("max_pool", {"ties": "split"}),
+        ("mean_pool", {"count_padding": False}),
+    ],
+)
+def test_the_sum_of_the_gradient_is_kept(
+    name: str, options: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    x = whole(2, 5, 7, 3)
+    shape = jax.eval_shape(lambda x: getattr(manual_bp, name).forward(x, **settings)[0], x).shape
+    dy = random(*shape, seed=1)
+    _, dx = pull(name, x, dy, **settings, **options)
+    np.testing.assert_allclose(dx.sum((1, 2)), dy.sum((1, 2)), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["mean", "max"])
+def test_a_global_pool_is_a_pool_of_one_window(name: str) -> None:
+    x, dy = whole(2, 3, 5, 4), random(2, 4)
+    for options in ({"ties": "first"}, {"ties": "split"}) if name == "max" else ({},):
+        y, dx = pull(f"global_{name}_pool", x, dy, **options)
+        wanted, wanted_dx = pull(f"{name}_pool", x, dy[:, None, None], window=(3, 5), **options)
+        np.testing.assert_allclose(y, wanted[:, 0, 0], rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(dx, wanted_dx, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["mean", "max"])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (6, 3)])
+def test_adaptive_bins_that_divide_the_input_are_windows(name: str, size: tuple[int, int]) -> None:
+    x, dy = whole(2, 6, 3, 4), random(2, *size, 4, seed=1)
+    y, dx = pull(f"adaptive_{name}_pool", x, dy, size=size)
+    wanted, wanted_dx = pull(f"{name}_pool", x, dy, window=(6 // size[0], 3 // size[1]))
+    np.testing.assert_allclose(y, wanted, rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(dx, wanted_dx, rtol=1e-14)
+
+
+def test_adaptive_bins_share_elements() -> None:
+    x = jnp.asarray([1.0, 2.0, 6.0, 3.0, 2.0])[None, :, None]
+    dy = jnp.asarray([1.0, 10.0, 100.0])[None, :, None]
+    y, dx = pull("adaptive_mean_pool", x, dy * 6, size=(3,))
+    assert y.ravel().tolist() == [1.5, 11 / 3, 2.5]
+    assert dx.ravel().tolist() == [3, 23, 20, 320, 300]
+    y, dx = pull("adaptive_max_pool", x, dy, size=(3,))
+    assert y.ravel().tolist() == [2, 6, 3]
+    assert dx.ravel().tolist() == [0, 1, 10, 100, 0]
+
+
+def test_more_bins_than_elements_repeat_them() -> None:
+    x, dy = jnp.asarray([4.0, 3.0])[None, :, None], jnp.asarray([1.0, 2.0, 4.0])[None, :, None]
+    y, dx = pull("adaptive_max_pool", x, dy, size=(3,))
+    assert (y.ravel().tolist(), dx.ravel().tolist()) == ([4, 4, 3], [3, 4])
+    y, dx = pull("adaptive_mean_pool", x, dy, size=(3,))
+    assert (y.ravel().tolist(), dx.ravel().tolist()) == ([4, 3.5, 3], [2, 5])
+
+
+def test_an_adaptive_tie_goes_to_the_first_in_row_major_order() -> None:
+    x, dy = whole(2, 5, 7, 3), random(2, 2, 3, 3, seed=1)
+    _, dx = pull("adaptive_max_pool", x, dy, size=(2, 3))
+    wanted = np.zeros(x.shape)
+    for b, i, j, c in np.ndindex(*dy.shape):
+        row, column = i * 5 // 2, j * 7 // 3
+        box = x[b, row : -(-(i + 1) * 5 // 2), column : -(-(j + 1) * 7 // 3), c]
+        at = np.unravel_index(np.argmax(box), box.shape)
+        wanted[b, row + at[0], column + at[1], c] += dy[b, i, j, c]
+    np.testing.assert_allclose(dx, wanted, rtol=1e-13)
+
+
+def test_an_adaptive_maximum_with_nan_is_nan() -> None:
+    x = jnp.asarray([[np.nan, 5.0], [7.0, np.nan]])[None, :, :, None]
+    y, dx = pull("adaptive_max_pool", x, size=(1, 1))
+    assert np.isnan(y).all()
+    assert dx[0, ..., 0].tolist() == [[1, 0], [0, 0]]
+
+
+def test_an_infinity_stays_in_its_bin() -> None:
+    x = jnp.asarray([np.inf, 1.0, 2.0, 3.0, 4.0])[None, :, None]
+    y, _ = pull("adaptive_mean_pool", x, size=(3,))
+    assert y.ravel().tolist() == [np.inf, 2, 3.5]
+
+
+def test_padding_counts_or_does_not() -> None:
+    x = jnp.asarray([6.0, 3.0])[None, :, None]
+    geometry = {"window": (3,), "strides": (1,), "padding": "SAME"}
+    y, dx = pull("mean_pool", x, **geometry)
+    assert (y.ravel().tolist(), dx.ravel().tolist()) == ([3, 3], [2 / 3, 2 / 3])
+    y, dx = pull("mean_pool", x, **geometry, count_padding=False)
+    assert (y.ravel().tolist(), dx.ravel().tolist()) == ([4.5, 4.5], [1, 1])
+
+
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0])
+def test_the_gradient_of_the_norm_of_zeros_is_zero(p: float) -> None:
+    x = jnp.asarray([0.0, 0.0, 0.0, 2.0])[None, :, None]
+    y, dx = pull("lp_pool", x, window=(2,), p=p)
+    assert y.ravel().tolist() == [0, 2]
+    assert dx.ravel().tolist() == [0, 0, 0, 1]
+
+
+@every_dtype
+@pytest.mark.parametrize("p", [1.0, 50.0])
+def test_the_norm_of_extremes_is_finite(p: float, dtype: str) -> None:
+    x = jnp.asarray([1e4, 1e4, -1e4, 1e4], dtype)[None, :, None]
+    y, dx = pull("lp_pool", x, window=(4,), p=p)
+    ulp = float(jnp.finfo(dtype).eps)
+    wanted = 4 ** (1 / p) * abs(np.float64(x[0, 0, 0]))
+    np.testing.assert_allclose(np.float64(y).ravel(), wanted, rtol=2 * ulp)
+    wanted = np.asarray([1, 1, -1, 1]) * 4 ** (1 / p - 1)
+    np.testing.assert_allclose(np.float64(dx).ravel(), wanted, rtol=max(2 * ulp, 1e-5))
+
+
+@every_dtype
+def test_the_mean_of_extremes_does_not_overflow(dtype: str) -> None:
+    x = jnp.full((1, 64, 1), 6e4, dtype)
+    for name, settings in (("mean_pool", {"window": (64,)}), ("global_mean_pool", {})):
+        y, dx = pull(name, x, **settings)
+        assert float(y.ravel()[0]) == float(x[0, 0, 0])
+        assert dx.ravel().tolist() == [1 / 64] * 64
+
+
+STALL = pytest.mark.parametrize(("dtype", "full"), [("bfloat16", 256), ("float16", 2048)])
+
+
+@STALL
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("max_pool", {"window": (5,), "strides": (1,)}),
+        ("max_pool", {"window": (5,), "strides": (1,), "ties": "split"}),
+        ("mean_pool", {"window": (5,), "strides": (1,)}),
+        ("lp_pool", {"window": (5,), "strides": (1,), "p": 1.0}),
+        ("adaptive_max_pool", {"size": (5,)}),
+    ],
+)
+def test_half_precision_sums_over_windows_do_not_stall(
+    name: str, settings: dict[str, Any], full: int, dtype: str
+) -> None:
+    size = 1 if "adaptive" in name else 9
+    x = jnp.zeros((1, size, 1), dtype).at[0, size // 2].set(1)
+    dy = jnp.asarray([full, 1, 1, 1, 1], dtype)[None, :, None]
+    dy = dy * 5 if name == "mean_pool" else dy
+    _, dx = pull(name, x, dy, **settings)
+    assert float(dx[0, size // 2, 0]) == full + 4
+
+
+@STALL
+def test_half_precision_means_do_not_stall(full: int, dtype: str) -> None:
+    x = jnp.asarray([full, 1, 1, 1, 1, 1, 1, 0], dtype)[None, :, None]
+    for name, settings in (
+        ("mean_pool", {"window": (8,)}),
+        ("adaptive_mean_pool", {"size": (1,)}),
+        ("global_mean_pool", {}),
+    ):
+        y, _ = pull(name, x, **settings)
+        wanted = jnp.asarray((full + 6) / 8, dtype)
+        assert y.ravel().tolist() == [float(wanted)]
+
+
+def test_pytorch_agrees() -> None:
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    x = np.round(np.abs(np.random.default_rng(0).standard_normal((2, 7, 6, 3))), 3) + 0.1
+    explicit = ((1, 1), (0, 0))
+    pairs: tuple[tuple[str, dict[str, Any], Any], ...] = (
+        (
+            "max_pool",
+            {"window": (3, 2), "strides": (2, 1), "padding": explicit, "dilation": (1, 2)},
+            lambda t: functional.max_pool2d(t, (3, 2), (2, 1), (1, 0), (1, 2)),
+        ),
+        (
+            "mean_pool",
+            {"window": (3, 2), "strides": (2, 1), "padding": explicit},
+            lambda t: functional.avg_pool2d(t, (3, 2), (2, 1), (1, 0)),
+        ),
+        (
+            "mean_pool",
+            {"window": (3, 2), "strides": (2, 1), "padding": explicit, "count_padding": False},
+            lambda t: functional.avg_pool2d(t, (3, 2), (2, 1), (1, 0), count_include_pad=False),
+        ),
+        (
+            "lp_pool",
+            {"window": (3, 2), "strides": (2, 1), "p": 3.0},
+            lambda t: functional.lp_pool2d(t, 3.0, (3, 2), (2, 1)),
+        ),
+        (
+            "adaptive_mean_pool",
+            {"size": (3, 4)},
+            lambda t: functional.adaptive_avg_pool2d(t, (3, 4)),
+        ),
+        (
+            "adaptive_max_pool",
+            {"size": (8, 4)},
+            lambda t: functional.adaptive_max_pool2d(t, (8, 4)),
+        ),
+        ("global_mean_pool", {}, lambda t: t.mean((2, 3))),
+        ("global_max_pool", {}, lambda t: t.amax((2, 3))),
+    )
+    for name, settings, theirs in pairs:
+        t = torch.tensor(np.moveaxis(x, -1, 1), requires_grad=True)
+        theirs_y = theirs(t)
+        y, residual = getattr(manual_bp, name).forward(jnp.asarray(x), **settings)
+        dy = random(*y.shape, seed=1)
+        (dx,) = getattr(manual_bp, name).backward(residual, dy)
+        theirs_y.backward(torch.tensor(np.moveaxis(np.asarray(dy), -1, 1)))
+        wanted = np.moveaxis(theirs_y.detach().numpy(), 1, -1)
+        np.testing.assert_allclose(y, wanted, rtol=1e-12)
+        np.testing.assert_allclose(dx, np.moveaxis(t.grad.numpy(), 1, -1), rtol=1e-12, atol=1e-14)
+
+
+def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
+    with pytest.raises(kind) as caught:
+        function(*args, **keywords)
+    return str(caught.value)
+
+
+PLANE = jnp.ones((2, 4, 5, 3))
+WHOLE = "2 whole numbers of at least 1"
+PAIRS = "padding: expected 'VALID', 'SAME' or one pair of whole numbers for each of 2 axes, got"
+WINDOW_COMPLAINTS = [
+    ({"window": ()}, "window: expected 1 to 3 whole numbers of at least 1, got ()"),
+    ({"window": 2}, "window: expected 1 to 3 whole numbers of at least 1, got 2"),
+    ({"window": (2, 0)}, "window: expected 1 to 3 whole numbers of at least 1, got (2, 0)"),
+    ({"window": (2, 1.5)}, "window: expected 1 to 3 whole numbers of at least 1, got (2, 1.5)"),
+    (
+        {"window": (1, 1, 1, 1)},
+        "window: expected 1 to 3 whole numbers of at least 1, got (1, 1, 1, 1)",
+    ),
+    ({"window": (2,)}, "x: expected rank 3, got shape (2, 4, 5, 3)"),
+    ({"window": (2, 2, 2)}, "x: expected rank 5, got shape (2, 4, 5, 3)"),
+    ({"window": (2, 2), "strides": (1, 0)}, f"strides: expected {WHOLE}, got (1, 0)"),
+    ({"window": (2, 2), "strides": (1,)}, f"strides: expected {WHOLE}, got (1,)"),
+    ({"window": (2, 2), "padding": "HALF"}, f"{PAIRS} 'HALF'"),
+    ({"window": (2, 2), "padding": ((0, 1),)}, f"{PAIRS} ((0, 1),)"),
+    ({"window": (2, 2), "padding": ((0, 1), (0, -1))}, f"{PAIRS} ((0, 1), (0, -1))"),
+    ({"window": (2, 2), "padding": ((0, 1), (0, 1, 1))}, f"{PAIRS} ((0, 1), (0, 1, 1))"),
+    (
+        {"window": (3, 6)},
+        "window: expected an extent of at most the padded size (4, 5), got (3, 6)",
+    ),
+    (
+        {"window": (6, 6), "padding": ((1, 0), (0, 1))},
+        "window: expected an extent of at most the padded size (5, 6), got (6, 6)",
+    ),
+    (
+        {"window": (2, 2), "padding": ((2, 0), (0, 0))},
+        "padding: expected an element of x in every window, got ((2, 0), (0, 0))",
+    ),
+]
+
+
+@every_windowed
+@pytest.mark.parametrize(("settings", "wanted"), WINDOW_COMPLAINTS)
+def test_a_window_that_does_not_fit_is_refused(
+    name: str, settings: dict[str, Any], wanted: str, without_annotations: None
+) -> None:
+    forward = getattr(manual_bp, name).forward
+    assert complaint(ValueError, forward, PLANE, **settings) == f"{name}: {wanted}"
+
+
+def test_other_settings_are_refused(without_annotations: None) -> None:
+    forward = manual_bp.max_pool.forward
+    assert complaint(ValueError, forward, PLANE, window=(2, 2), dilation=(0, 1)) == (
+        f"max_pool: dilation: expected {WHOLE}, got (0, 1)"
+    )
+    assert complaint(ValueError, forward, PLANE, window=(3, 3), dilation=(1, 3)) == (
+        "max_pool: window: expected an extent of at most the padded size (4, 5), got (3, 7)"
+    )
+    assert complaint(ValueError, forward, PLANE[:, :, 0], window=(2,), strides=(0,)) == (
+        "max_pool: strides: expected 1 whole number of at least 1, got (0,)"
+    )
+    for name, settings in (("max_pool", {"window": (2, 2)}), ("global_max_pool", {})):
+        forward = getattr(manual_bp, name).forward
+        assert complaint(ValueError, forward, PLANE, **settings, ties="last") == (
+            f"{name}: ties: expected one of 'first', 'split', got 'last'"
+        )
+    for p in (0.5, np.inf, np.nan):
+        assert complaint(ValueError, manual_bp.lp_pool.forward, PLANE, window=(2, 2), p=p) == (
+            f"lp_pool: p: expected a finite number of at least 1, got {p}"
+        )
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+@pytest.mark.parametrize("size", [(0, 2), (2,), (1, 2, 3), 2])
+def test_a_bad_size_is_refused(name: str, size: Any, without_annotations: None) -> None:
+    assert complaint(ValueError, getattr(manual_bp, name).forward, PLANE, size=size) == (
+        f"{name}: size: expected {WHOLE}, got {size}"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bad_input_or_cotangent_is_refused(name: str, without_annotations: None) -> None:
+    op = getattr(manual_bp, name)
+    settings = {"window": (2, 2)} if name in WINDOWED else {}
+    settings = {"size": (2, 2)} if name in ADAPTIVE else settings
+    assert complaint(TypeError, op.forward, jnp.ones((2, 4, 5, 3), int), **settings) == (
+        f"{name}: x: expected a floating dtype, got int64"
+    )
+    assert complaint(ValueError, op.forward, jnp.ones((2, 4, 0, 3)), **settings) == (
+        f"{name}: x: expected spatial sizes of at least 1, got shape (2, 4, 0, 3)"
+    )
+    if name not in WINDOWED:
+        assert complaint(ValueError, op.forward, jnp.ones((2, 3)), **settings) == (
+            f"{name}: x: expected rank 3 or more, got shape (2, 3)"
+        )
+    y, residual = op.forward(PLANE, **settings)
+    assert complaint(ValueError, op.backward, residual, y[:1]) == (
+        f"{name}: dy: expected shape {y.shape} of y, got {y[:1].shape}"
+    )
+    assert complaint(TypeError, op.backward, residual, y.astype(jnp.float32)) == (
+        f"{name}: dy: expected float64, the dtype of y, got float32"
+    )
