@@ -26,16 +26,31 @@ from manual_bp.losses import (
     squared_error,
 )
 from manual_bp.models import chain, mlp
-from manual_bp.regularization import weight_decay
+from manual_bp.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    l2_normalize,
+    layer_norm,
+    rms_norm,
+    weight_norm,
+)
+from manual_bp.regularization import dropout, weight_decay
 
 __all__ = [
     "activations",
     "adapters",
+    "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
     "chain",
+    "dropout",
+    "group_norm",
     "identity",
     "init",
+    "instance_norm",
+    "l2_normalize",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "linear_column",
@@ -44,6 +59,7 @@ __all__ = [
     "mlp",
     "op",
     "relu",
+    "rms_norm",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",
@@ -53,4 +69,5 @@ __all__ = [
     "tanh",
     "train",
     "weight_decay",
+    "weight_norm",
 ]
