@@ -55,6 +55,15 @@ from manual_bp.models import (
     chain,
     mlp,
 )
+from manual_bp.normalization import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    l2_normalize,
+    layer_norm,
+    rms_norm,
+    weight_norm,
+)
 from manual_bp.pooling import (
     adaptive_max_pool,
     adaptive_mean_pool,
@@ -75,6 +84,7 @@ from manual_bp.reductions import (
     reduce_sum,
 )
 from manual_bp.regularization import (
+    dropout,
     weight_decay,
 )
 from manual_bp.resampling import (
@@ -89,6 +99,7 @@ __all__ = [
     "adapters",
     "adaptive_max_pool",
     "adaptive_mean_pool",
+    "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
@@ -98,12 +109,17 @@ __all__ = [
     "concatenate",
     "cumprod",
     "cumsum",
+    "dropout",
     "embedding",
     "flip",
     "global_max_pool",
     "global_mean_pool",
+    "group_norm",
     "identity",
     "init",
+    "instance_norm",
+    "l2_normalize",
+    "layer_norm",
     "leaky_relu",
     "linear",
     "linear_column",
@@ -125,6 +141,7 @@ __all__ = [
     "reduce_prod",
     "reduce_sum",
     "relu",
+    "rms_norm",
     "scatter_add",
     "sigmoid",
     "softmax",
@@ -140,5 +157,6 @@ __all__ = [
     "upsample_linear",
     "upsample_nearest",
     "weight_decay",
+    "weight_norm",
     "where",
 ]

@@ -11,6 +11,7 @@ from jax_ref.cases import (
     indexing,
     losses,
     models,
+    normalization,
     pooling,
     reductions,
     regularization,
@@ -31,6 +32,7 @@ registry: tuple[Case, ...] = (
     *reductions.cases,
     *pooling.cases,
     *resampling.cases,
+    *normalization.cases,
     *models.cases,
 )
 

@@ -4,11 +4,22 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, normal
+from jax_ref.cases.case import Case, Options, Sizes, normal
 
 
 def _weights(rng: np.random.Generator, n: int, m: int) -> tuple:
     return ({"first": normal(rng, n, m), "rest": (normal(rng, m), normal(rng, 2, n, 1))},)
+
+
+def _with_key(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    return normal(rng, *batch, n), rng.integers(0, 2**32, 2, dtype=np.uint32)
+
+
+def _has_the_axes(sizes: Sizes, options: Options) -> bool:
+    """Leave what is sized 0 or () to the first option."""
+    if "shared_axes" in options:
+        return len(sizes["batch"]) == 2
+    return len(sizes["batch"]) == 1 or options == {"rate": 0.4}
 
 
 cases = (
@@ -19,5 +30,27 @@ cases = (
         _weights,
         sizes=({"n": 3, "m": 5}, {"n": 1, "m": 1}, {"n": 4, "m": 0}),
         options=({"decay": 0.3}, {"decay": 0.3, "samples": 7}),
+    ),
+    Case(
+        "dropout",
+        manual_bp.dropout,
+        references.regularization.dropout,
+        _with_key,
+        sizes=(
+            {"batch": (5,), "n": 7},
+            {"batch": (2, 3), "n": 5},
+            {"batch": (), "n": 3},
+            {"batch": (2, 3), "n": 0},
+        ),
+        options=(
+            {"rate": 0.4},
+            {"rate": 0.4, "scaling": "evaluation"},
+            {"rate": 0.4, "training": False},
+            {"rate": 0.4, "scaling": "evaluation", "training": False},
+            {"rate": 0.0},
+            {"rate": 0.3, "shared_axes": (1,)},
+            {"rate": 0.3, "shared_axes": (0, -1)},
+        ),
+        fits=_has_the_axes,
     ),
 )

@@ -2,7 +2,8 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+import numpy as np
+from jaxtyping import Array, Float, Key, PyTree, UInt32
 
 
 def weight_decay(
@@ -11,3 +12,23 @@ def weight_decay(
     """Return ½ (λ/m) Σ ⟨W, W⟩."""
     squares = [jnp.vdot(W, W) for W in jax.tree.leaves(weights)]
     return jnp.sum(jnp.stack(squares)) * (0.5 * decay / samples)
+
+
+def dropout(
+    x: Float[Array, "*shape"],
+    key: Key[Array, ""] | UInt32[Array, "2"],
+    *,
+    rate: float,
+    scaling: str = "inverted",
+    training: bool = True,
+    shared_axes: tuple[int, ...] = (),
+) -> Float[Array, "*shape"]:
+    """Return x times a Bernoulli variable, or times its expectation."""
+    keep = 1 - rate
+    if not training:
+        return x * keep if scaling == "evaluation" else x
+    drawn = np.asarray(x.shape)
+    drawn[list(shared_axes)] = 1
+    kept = jax.random.bernoulli(key, jnp.float32(keep), tuple(drawn.tolist()))
+    y = jnp.where(jnp.broadcast_to(kept, x.shape), x, 0)
+    return y / keep if scaling == "inverted" else y

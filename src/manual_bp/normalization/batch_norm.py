@@ -1,0 +1,186 @@
+"""Batch normalisation of each feature, with running statistics that go in and come out.
+
+Shapes   x, y, x̂: (*batch, n)   scale, bias: (n,) or None   μ, v, r, running statistics: (n,)
+Forward  In training, over the N samples of the batch (for images these are all places of all
+         images), with ⟨·⟩ their mean, c = x − μ, M = max(N − 1, 1) and q the momentum:
+           μ = ⟨x⟩,  v = ⟨c²⟩,  r = (v + ε)^(−1/2),  x̂ = r c,  y = x̂ ⊙ scale + bias
+           mean' = (1−q) mean + q μ,   var' = (1−q) var + q (1/M) Σ c²
+         The batch is normalised by its biased variance; the running one is unbiased.
+         In evaluation x̂ = r (x − mean), r = (var + ε)^(−1/2), mean' = mean, var' = var.
+Derive   The cotangents of all three outputs count. As dx̂ = dy ⊙ scale, and the scale is the same
+         in all samples, it comes out of the sums over them.
+  (1) dbias  = Σ dy
+  (2) dscale = Σ dy ⊙ x̂
+         In training, for one feature, y alone gives
+           dcᵢ = scale (r dyᵢ − ½ r³ (2cᵢ/N) Σⱼ dyⱼ cⱼ) = scale r (dyᵢ − x̂ᵢ ⟨dy ⊙ x̂⟩),
+           dx = dc − ⟨dc⟩, where ⟨x̂⟩ = 0; and with (1) and (2), ⟨dy⟩ = dbias/N and so on:
+  (3) dx = scale r (dy − dbias/N − x̂ dscale/N)
+         μ has ∂μ/∂xᵢ = 1/N, and s = (1/M) Σ c² has ∂s/∂xᵢ = (2/M) (cᵢ − ⟨c⟩) = 2cᵢ/M, so that to
+         (3) comes
+  (4) q dmean'/N + q dvar' 2c/M
+         and of the statistics that went in
+  (5) dmean = (1−q) dmean',   dvar = (1−q) dvar'
+         In evaluation the statistics are constants of the batch; ∂r/∂var = −½ r³:
+  (6) dx    = scale r dy
+  (7) dmean = dmean' − scale r Σ dy
+  (8) dvar  = dvar' − ½ scale r² Σ dy ⊙ x̂
+         Training as it is usually done ignores the new statistics: then dmean' = dvar' = 0.
+Momentum q is the share of the new batch, 0.1 by default; Keras and Flax call 1 − q the momentum.
+One      A batch of one sample has v = 0, so y = bias and (3) is 0; it adds 0 to the running
+         variance, as M = 1. A batch of none has no mean: an error in training.
+Saved    x, the mean in two parts, r, scale; x̂ is had from them again.      Kinks   none.
+Extremes Finite where a feature is constant: y is the bias and r = ε^(−1/2). The digits of
+         deviations far smaller than the mean are kept. With N = 2, (3) cancels but for a term of
+         order ε. Half precision is computed in float32.
+Source   Ioffe & Szegedy 2015, arXiv:1502.03167
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.normalization import standardise as shared
+
+NAME = "batch_norm"
+OUTPUTS = ("y", "new_running_mean", "new_running_var")
+
+
+@op.residual
+class Residual:
+    """The input, the moments that it was normalised by, of shape (n,), and the scale."""
+
+    x: Float[Array, "*batch n"]
+    moments: shared.Moments
+    scale: Float[Array, " n"] | None
+    biased: bool = op.static()
+    training: bool = op.static()
+    momentum: float = op.static()
+
+
+def forward(
+    x: Float[Array, "*batch n"],
+    scale: Float[Array, " n"] | None,
+    bias: Float[Array, " n"] | None,
+    running_mean: Float[Array, " n"],
+    running_var: Float[Array, " n"],
+    *,
+    training: bool = True,
+    momentum: float = 0.1,
+    epsilon: float = 1e-5,
+) -> tuple[tuple[Float[Array, "*batch n"], Float[Array, " n"], Float[Array, " n"]], Residual]:
+    """Return (y, new_running_mean, new_running_var), and the residual.
+
+    Args:
+      x: (*batch, n).
+      scale: (n,), of the dtype of `x`, or None for 1.
+      bias: (n,), of the dtype of `x`, or None for 0.
+      running_mean: (n,), of the dtype of `x`; 0 at first.
+      running_var: (n,), of the dtype of `x`, not negative; 1 at first.
+      training: whether to normalise by the batch and renew the running statistics, or to normalise
+        by those and hand them back.
+      momentum: q in [0, 1], the share of the batch in the new statistics.
+      epsilon: ε > 0, added to the variance.
+
+    Raises:
+      TypeError: an argument is not floating, or the dtypes differ.
+      ValueError: the shapes do not fit, the batch is empty in training, `momentum` is outside
+        [0, 1], or `epsilon` is not positive.
+    """
+    (x,) = op.floating(NAME, x=x)
+    op.expect_rank(NAME, "x", x, 1, None)
+    scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
+    old = _statistics(x, running_mean=running_mean, running_var=running_var)
+    if not 0 <= momentum <= 1:
+        raise ValueError(op.complaint(NAME, "momentum", "a number in [0, 1]", momentum))
+    shared.expect_epsilon(NAME, epsilon)
+    if training:
+        moments, new = _batch(op.wide(x), old, momentum, epsilon)
+    else:
+        mean, var = (statistic.reshape(*(1,) * (x.ndim - 1), -1) for statistic in old)
+        moments, new = shared.Moments(mean, jnp.zeros_like(mean), 1 / jnp.sqrt(var + epsilon)), old
+    y = shared.affine(shared.standardise(x, moments), scale, bias)
+    new_mean, new_var = (statistic.astype(x.dtype) for statistic in new)
+    residual = Residual(x, moments, scale, bias is not None, training, momentum)
+    return (y.astype(x.dtype), new_mean, new_var), residual
+
+
+def _statistics(x: jax.Array, **running: Any) -> tuple[jax.Array, jax.Array]:
+    """Return the running statistics, in the dtype of sums."""
+    _, mean, var = op.floating(NAME, x=x, **running)
+    shared.features(NAME, x, running_mean=mean, running_var=var)
+    return op.wide(mean), op.wide(var)
+
+
+def _batch(
+    x: jax.Array, old: tuple[jax.Array, jax.Array], momentum: float, epsilon: float
+) -> tuple[shared.Moments, tuple[jax.Array, jax.Array]]:
+    """Return the moments of the batch and the new running statistics."""
+    samples, batch = math.prod(x.shape[:-1]), tuple(range(x.ndim - 1))
+    if not samples:
+        expected = "at least one sample for training=True"
+        raise ValueError(op.complaint(NAME, "x", expected, f"shape {x.shape}"))
+    moments = shared.moments(x, batch, epsilon)
+    mean = (moments.mean + moments.correction).reshape(x.shape[-1:])
+    var = (shared.centred(x, moments) ** 2).sum(batch) / max(samples - 1, 1)
+    old_mean, old_var = old
+    keep = 1 - momentum
+    return moments, (keep * old_mean + momentum * mean, keep * old_var + momentum * var)
+
+
+def backward(
+    residual: Residual,
+    dy: tuple[Float[Array, "*batch n"], Float[Array, " n"], Float[Array, " n"]],
+) -> tuple[
+    Float[Array, "*batch n"],
+    Float[Array, " n"] | None,
+    Float[Array, " n"] | None,
+    Float[Array, " n"],
+    Float[Array, " n"],
+]:
+    """Return (dx, dscale, dbias, drunning_mean, drunning_var).
+
+    `dy` holds the cotangents of the three outputs. None for a scale or bias that was None.
+    """
+    x, moments, q = residual.x, residual.moments, residual.momentum
+    dy, dnew_mean, dnew_var = _cotangents(dy, x)
+    samples, batch = math.prod(x.shape[:-1]), tuple(range(x.ndim - 1))
+    standard = shared.standardise(x, moments)
+    total, product = dy.sum(batch), (dy * standard).sum(batch)
+    dbias = total.astype(x.dtype) if residual.biased else None  # (1)
+    dscale = None if residual.scale is None else product.astype(x.dtype)  # (2)
+    r = moments.rstd.reshape(x.shape[-1:])
+    factor = r if residual.scale is None else op.wide(residual.scale) * r
+    if residual.training:
+        means = shared.over(total / samples, dy) + standard * shared.over(product / samples, dy)
+        dx = shared.over(factor, dy) * (dy - means)  # (3)
+        dmean, dvar = q / samples * dnew_mean, 2 * q / max(samples - 1, 1) * dnew_var
+        c = shared.centred(x, moments)
+        dx = dx + shared.over(dmean, dx) + shared.over(dvar, dx) * c  # (4)
+        dold_mean, dold_var = (1 - q) * dnew_mean, (1 - q) * dnew_var  # (5)
+    else:
+        dx = shared.over(factor, dy) * dy  # (6)
+        dold_mean = dnew_mean - factor * total  # (7)
+        dold_var = dnew_var - factor * r * product / 2  # (8)
+    return dx.astype(x.dtype), dscale, dbias, dold_mean.astype(x.dtype), dold_var.astype(x.dtype)
+
+
+def _cotangents(dy: Any, x: jax.Array) -> tuple[jax.Array, ...]:
+    """Return the cotangents of the outputs, in the dtype of sums."""
+    if not isinstance(dy, tuple) or len(dy) != len(OUTPUTS):
+        came = f"{len(dy)}" if isinstance(dy, tuple) else type(dy).__name__
+        expected = f"a tuple of {len(OUTPUTS)} cotangents"
+        raise ValueError(op.complaint(NAME, "dy", expected, came))
+    checked = []
+    for index, (output, one) in enumerate(zip(OUTPUTS, dy, strict=True)):
+        one = jnp.asarray(one)
+        if one.dtype != x.dtype:
+            expected = f"{x.dtype}, the dtype of {output}"
+            raise TypeError(op.complaint(NAME, f"dy[{index}]", expected, one.dtype))
+        shape = x.shape[-1:] if index else x.shape
+        op.expect_shape(NAME, f"dy[{index}]", one, shape, f"of {output}")
+        checked.append(op.wide(one))
+    return tuple(checked)

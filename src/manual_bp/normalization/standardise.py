@@ -1,0 +1,87 @@
+"""What the normalisations share: centring, unit variance, and a scale and bias for each feature.
+
+Shapes   x, x̂: any   m, δ, r: as x, with size 1 on the axes   scale, bias: (n,), the last axis of x
+Forward  m = ⟨x⟩,  δ = ⟨x − m⟩,  c = x − m − δ,  r = (⟨c²⟩ + ε)^(−1/2),  x̂ = r c
+                                                                ⟨·⟩ = mean over the axes
+Means    In exact arithmetic δ = 0. The rounding of m is an error of the size of the mean; x − m is
+         nearly exact, so that subtracting its mean δ leaves an error of the size of the deviations.
+         The variance is taken in a second pass, never as ⟨x²⟩ − m², which would cancel.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+
+
+@op.residual
+class Moments:
+    """The mean in two parts, m and δ, and r = 1/√(variance + ε)."""
+
+    mean: Float[Array, "*reduced"]
+    correction: Float[Array, "*reduced"]
+    rstd: Float[Array, "*reduced"]
+
+
+def expect_epsilon(name: str, epsilon: float) -> None:
+    """Raise a ValueError unless ε is positive and finite."""
+    if not 0 < epsilon < float("inf"):
+        raise ValueError(op.complaint(name, "epsilon", "a finite number > 0", epsilon))
+
+
+def features(name: str, x: jax.Array, **arrays: Any) -> tuple[jax.Array | None, ...]:
+    """Return arrays of one number for each feature of `x`; one that is None stays None.
+
+    Raises:
+      TypeError: an array has another dtype than `x`.
+      ValueError: an array has another shape than the last axis of `x`.
+    """
+    checked: list[jax.Array | None] = []
+    for argument, array in arrays.items():
+        if array is not None:
+            _, array = op.floating(name, x=x, **{argument: array})
+            op.expect_shape(name, argument, array, x.shape[-1:], f"for x of shape {x.shape}")
+        checked.append(array)
+    return tuple(checked)
+
+
+def over(feature: Float[Array, " n"], like: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Return one number for each feature, in the dtype of sums, for every sample."""
+    return jnp.broadcast_to(op.wide(feature), like.shape)
+
+
+def mean(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*reduced"]:
+    """Return ⟨x⟩, with size 1 on the axes."""
+    return x.mean(tuple(axes), keepdims=True)
+
+
+def moments(x: Float[Array, "*shape"], axes: Sequence[int], epsilon: float) -> Moments:
+    """Return the moments of `x`, which is not in half precision, over the axes."""
+    m = mean(x, axes)
+    correction = mean(x - m, axes)
+    c = x - m - correction
+    return Moments(m, correction, 1 / jnp.sqrt(mean(c * c, axes) + epsilon))
+
+
+def centred(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:
+    """Return c, in the dtype of the moments."""
+    return op.wide(x) - moments.mean - moments.correction
+
+
+def standardise(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:
+    """Return x̂, in the dtype of the moments."""
+    return centred(x, moments) * moments.rstd
+
+
+def affine(
+    standard: Float[Array, "*batch n"],
+    scale: Float[Array, " n"] | None,
+    bias: Float[Array, " n"] | None,
+) -> Float[Array, "*batch n"]:
+    """Return x̂ ⊙ scale + bias; without a scale, or a bias, that is left out."""
+    y = standard if scale is None else standard * over(scale, standard)
+    return y if bias is None else y + over(bias, y)

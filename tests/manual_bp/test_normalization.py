@@ -1,0 +1,470 @@
+"""Normalisations: any shape, Jacobians, constant and far inputs, bad input, PyTorch."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawing import DTYPES, cases_of, check_drawn, drawn
+from hypothesis import given
+from hypothesis import strategies as st
+
+import manual_bp
+from jax_ref import cases
+
+NAMES = (
+    "batch_norm",
+    "group_norm",
+    "instance_norm",
+    "l2_normalize",
+    "layer_norm",
+    "rms_norm",
+    "weight_norm",
+)
+every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+def random(*shape: int, seed: int = 0) -> jax.Array:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def pull(name: str, *args: Any, dy: Any, **settings: Any) -> tuple[Any, ...]:
+    """Return the output and the cotangents of all arguments."""
+    op = getattr(manual_bp, name)
+    y, residual = op.forward(*args, **settings)
+    return y, *op.backward(residual, dy)
+
+
+@pytest.mark.parametrize("case", cases_of(*NAMES), ids=lambda case: case.name)
+@given(data=st.data())
+def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+    check_drawn(case, *data.draw(drawn(case)))
+
+
+def test_layer_norm_by_its_written_out_jacobian() -> None:
+    x, dy, n, epsilon = random(7) + 3, random(7, seed=1), 7, 0.1
+    c = np.float64(x) - np.mean(x)
+    variance = np.mean(c**2)
+    # ∂ŷᵢ/∂xⱼ = (1[i=j] − 1/n)/σ − cᵢ cⱼ/(n σ³)
+    jacobian = (np.eye(n) - 1 / n) / np.sqrt(variance + epsilon)
+    jacobian -= np.outer(c, c) / n / (variance + epsilon) ** 1.5
+    y, dx, *_ = pull("layer_norm", x, dy=dy, epsilon=epsilon)
+    np.testing.assert_allclose(y, c / np.sqrt(variance + epsilon), rtol=1e-14)
+    np.testing.assert_allclose(dx, jacobian.T @ np.asarray(dy), rtol=1e-13, atol=1e-15)
+
+
+def test_rms_norm_by_its_written_out_jacobian() -> None:
+    x, dy, n, epsilon = random(7) + 3, random(7, seed=1), 7, 0.1
+    square = np.mean(np.square(x)) + epsilon
+    jacobian = np.eye(n) / np.sqrt(square) - np.outer(x, x) / n / square**1.5
+    y, dx, _ = pull("rms_norm", x, dy=dy, epsilon=epsilon)
+    np.testing.assert_allclose(y, np.asarray(x) / np.sqrt(square), rtol=1e-14)
+    np.testing.assert_allclose(dx, jacobian.T @ np.asarray(dy), rtol=1e-13, atol=1e-15)
+
+
+def test_a_uniform_cotangent_sees_nothing_of_layer_norm() -> None:
+    x, dy = random(3, 5), jnp.asarray([[1.0], [-2.0], [0.5]]) * jnp.ones((3, 5))
+    _, dx, *_ = pull("layer_norm", x, dy=dy)
+    assert float(jnp.abs(dx).max()) < 1e-14
+    _, dx, *_ = pull("layer_norm", x, random(5, seed=1), dy=dy)
+    assert float(jnp.abs(dx).max()) > 0.1
+
+
+@every_dtype
+def test_layer_norm_of_equal_features_is_the_bias(dtype: str) -> None:
+    x, scale, bias = (jnp.full((2, 4), 3, dtype), jnp.full(4, 2, dtype), jnp.arange(4.0))
+    bias, dy = bias.astype(dtype), jnp.asarray([[1, 2, 3, 6], [-1, 0, 0, 1]], dtype)
+    y, dx, dscale, dbias = pull("layer_norm", x, scale, bias, dy=dy, epsilon=0.25)
+    assert y.tolist() == [bias.tolist()] * 2
+    # r = ε^(−1/2) = 2, dx̂ = 2 dy
+    assert dx.tolist() == [[-8, -4, 0, 12], [-4, 0, 0, 4]]
+    assert dscale.tolist() == [0] * 4
+    assert dbias.tolist() == [0, 2, 3, 7]
+
+
+@every_dtype
+def test_rms_norm_of_zeros_is_zero(dtype: str) -> None:
+    dy = jnp.asarray([[1, 2, -3]], dtype)
+    y, dx, dscale = pull(
+        "rms_norm", jnp.zeros((1, 3), dtype), jnp.full(3, 2, dtype), dy=dy, epsilon=0.25
+    )
+    assert not y.any()
+    assert not dscale.any()
+    assert dx.tolist() == [[4, 8, -12]]
+
+
+@every_dtype
+@pytest.mark.parametrize("level", [1e4, -1e4])
+def test_layer_norm_and_rms_norm_of_extremes(level: float, dtype: str) -> None:
+    x, dy = jnp.asarray([level, 0, -level, 0], dtype), jnp.asarray([1, -2, 3, 0], dtype)
+    ulp, at = float(jnp.finfo(dtype).eps), abs(float(jnp.asarray(level, dtype)))
+    standard = np.sign(level) * np.sqrt(2) * np.asarray([1, 0, -1, 0])
+    wanted = (
+        np.sqrt(2) / at * (np.asarray([1, -2, 3, 0]) + standard * np.sqrt(2) * np.sign(level) / 2)
+    )
+    for name, mean in (("layer_norm", 0.5), ("rms_norm", 0.0)):
+        y, dx, *_ = pull(name, x, dy=dy)
+        np.testing.assert_allclose(np.float64(y), standard, rtol=2 * ulp)
+        size = 8 * max(ulp, 1e-11) * np.abs(wanted).max() + float(jnp.finfo(dtype).tiny) * ulp
+        np.testing.assert_allclose(np.float64(dx), wanted - np.sqrt(2) / at * mean, atol=size)
+
+
+def test_deviations_far_smaller_than_the_mean_keep_their_digits() -> None:
+    steps = np.asarray([3.0, -1.0, 0.0, 2.0, -6.0]) * 2.0**-9
+    near, far = (jnp.asarray(level + steps) for level in (0.0, 2.0**40))
+    dy = random(5)
+    for one, other in zip(
+        pull("layer_norm", near, dy=dy)[:2], pull("layer_norm", far, dy=dy)[:2], strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-13)
+
+
+def batch(*args: Any, dy: Any, **settings: Any) -> tuple[Any, ...]:
+    """Return y and the cotangents of batch norm, whose new statistics have none."""
+    nothing = jnp.zeros_like(dy, shape=dy.shape[-1:])
+    (y, *_), *cotangents = pull("batch_norm", *args, dy=(dy, nothing, nothing), **settings)
+    return y, *cotangents
+
+
+def fresh(n: int) -> tuple[jax.Array, jax.Array]:
+    return jnp.zeros(n), jnp.ones(n)
+
+
+def equal(came: Any, wanted: Any) -> None:
+    for one, other in zip(came, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-14)
+
+
+def test_batch_norm_is_biased_in_the_batch_and_unbiased_in_the_running_statistics() -> None:
+    x, mean, var = random(7, 3) + 2, random(3, seed=1), random(3, seed=2) ** 2
+    (y, new_mean, new_var), _ = manual_bp.batch_norm.forward(
+        x, None, None, mean, var, momentum=0.3, epsilon=0.1
+    )
+    standard = (x - np.mean(x, 0, keepdims=True)) / np.sqrt(np.var(x, 0, keepdims=True) + 0.1)
+    equal((y,), (standard,))
+    equal(
+        (new_mean, new_var),
+        (0.7 * mean + 0.3 * np.mean(x, 0), 0.7 * var + 0.3 * np.var(x, 0, ddof=1)),
+    )
+
+
+def test_batch_norm_in_evaluation_takes_the_running_statistics_as_they_are() -> None:
+    x, dy, mean, var = random(4, 3), random(4, 3, seed=1), random(3, seed=2), random(3) ** 2 + 0.1
+    op = manual_bp.batch_norm
+    (y, *new), residual = op.forward(x, None, None, mean, var, training=False, epsilon=0.1)
+    dx, _, _, dmean, dvar = op.backward(residual, (dy, mean, var))
+    r = 1 / np.sqrt(np.float64(var) + 0.1)
+    equal((y, *new), ((x - mean[None]) * r[None], mean, var))
+    c = np.asarray(x - mean[None])
+    wanted = mean - r * dy.sum(0), var - 0.5 * r**3 * (np.asarray(dy) * c).sum(0)
+    equal((dx, dmean, dvar), (dy * r[None], *wanted))
+
+
+def test_the_cotangents_of_the_new_statistics_count() -> None:
+    x = jnp.asarray([[1.0], [3.0], [8.0]])
+    _, residual = manual_bp.batch_norm.forward(x, None, None, *fresh(1), momentum=0.5)
+    dmean, dvar = jnp.asarray([6.0]), jnp.asarray([2.0])
+    dx, _, _, dold_mean, dold_var = manual_bp.batch_norm.backward(
+        residual, (jnp.zeros((3, 1)), dmean, dvar)
+    )
+    # q dmean'/3 = 1, q dvar' 2c/2 = c = (−3, −1, 4)
+    equal((dx[:, 0], dold_mean, dold_var), ([-2, 0, 5], [3], [1]))
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (3,), (1, 1, 3)])
+def test_a_batch_of_one_sample_is_the_bias(shape: tuple[int, ...]) -> None:
+    x, bias = random(*shape) + 5, random(3, seed=1)
+    (y, mean, var), residual = manual_bp.batch_norm.forward(x, random(3), bias, *fresh(3))
+    dx, dscale, *_ = manual_bp.batch_norm.backward(residual, (x, jnp.zeros(3), jnp.zeros(3)))
+    equal((y.reshape(3), mean, var), (bias, 0.1 * x.reshape(3), np.full(3, 0.9)))
+    assert not dx.any()
+    assert not dscale.any()
+
+
+def test_an_empty_batch_has_no_statistics_and_in_evaluation_needs_none() -> None:
+    forward, x = manual_bp.batch_norm.forward, jnp.zeros((0, 3))
+    assert complaint(ValueError, forward, x, None, None, *fresh(3)) == (
+        "batch_norm: x: expected at least one sample for training=True, got shape (0, 3)"
+    )
+    (y, *new), _ = forward(x, None, None, *fresh(3), training=False)
+    assert y.shape == (0, 3)
+    equal(new, fresh(3))
+
+
+def test_batch_norm_is_layer_norm_transposed() -> None:
+    x, dy = random(5, 3) + 2, random(5, 3, seed=1)
+    y, dx, *_ = batch(x, None, None, *fresh(3), dy=dy)
+    equal((y.T, dx.T), pull("layer_norm", x.T, dy=dy.T)[:2])
+
+
+def test_instance_norm_is_batch_norm_of_each_sample() -> None:
+    x, scale, bias, dy = (
+        random(2, 3, 5, 4),
+        random(4),
+        random(4, seed=1),
+        random(2, 3, 5, 4, seed=2),
+    )
+    y, dx, dscale, dbias = pull("instance_norm", x, scale, bias, dy=dy)
+    alone = [batch(one, scale, bias, *fresh(4), dy=d)[:4] for one, d in zip(x, dy, strict=True)]
+    equal((y, dx), (jnp.stack([one[k] for one in alone]) for k in (0, 1)))
+    equal((dscale, dbias), (alone[0][k] + alone[1][k] for k in (2, 3)))
+
+
+def test_group_norm_with_a_channel_a_group_is_instance_norm() -> None:
+    args, dy = (random(2, 3, 4) + 1, random(4), random(4, seed=1)), random(2, 3, 4, seed=2)
+    equal(pull("group_norm", *args, dy=dy, groups=4), pull("instance_norm", *args, dy=dy))
+
+
+def test_group_norm_with_one_group_and_no_place_is_layer_norm() -> None:
+    args, dy = (random(3, 4) + 1, random(4), random(4, seed=1)), random(3, 4, seed=2)
+    equal(pull("group_norm", *args, dy=dy, groups=1), pull("layer_norm", *args, dy=dy))
+
+
+def test_group_norm_takes_neighbouring_channels_together() -> None:
+    x, dy = random(2, 3, 6), random(2, 3, 6, seed=1)
+    whole = pull("group_norm", x, dy=dy, groups=2)[:2]
+    for part in (slice(0, 3), slice(3, 6)):
+        alone = pull("group_norm", x[..., part], dy=dy[..., part], groups=1)[:2]
+        equal((one[..., part] for one in whole), alone)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+def test_l2_normalize_over_any_axis_is_rms_norm_over_the_last(axis: int) -> None:
+    x, dy = random(2, 3, 5), random(2, 3, 5, seed=1)
+    n = x.shape[axis]
+    moved = (jnp.moveaxis(array, axis, -1) for array in (x, dy))
+    y, dx, _ = pull("rms_norm", next(moved), dy=next(moved), epsilon=0.1 / n)
+    came = pull("l2_normalize", x, dy=dy, axis=axis, epsilon=0.1)
+    wanted = (jnp.moveaxis(array, -1, axis) / np.sqrt(n) for array in (y, dx))
+    equal(came, wanted)
+
+
+@every_dtype
+def test_l2_normalize_and_weight_norm_of_zeros(dtype: str) -> None:
+    zeros, dy, g = jnp.zeros((2, 1), dtype), jnp.asarray([[1], [-3]], dtype), jnp.ones(1, dtype)
+    y, dx = pull("l2_normalize", zeros, dy=dy, axis=0, epsilon=0.25)
+    W, dv, dg = pull("weight_norm", zeros, 2 * g, dy=dy, epsilon=0.25)
+    assert not y.any()
+    assert not W.any()
+    assert dx.tolist() == [[2], [-6]]
+    assert dv.tolist() == [[4], [-12]]
+    assert dg.tolist() == [0]
+
+
+def test_weight_norm_has_the_norm_g_and_turns_v_alone() -> None:
+    v, g, dW = random(3, 2, 4), random(4), random(3, 2, 4, seed=1)
+    W, dv, dg = pull("weight_norm", v, g, dy=dW)
+    equal((np.sqrt((W**2).sum((0, 1))),), (abs(g),))
+    equal(((dv * v).sum((0, 1)),), (jnp.zeros(4),))
+    equal((dg * g,), ((dW * W).sum((0, 1)),))
+    u, du = pull("l2_normalize", v.reshape(6, 4), dy=dW.reshape(6, 4) * g[None], axis=0)
+    equal((W, dv), ((u * g[None]).reshape(v.shape), du.reshape(v.shape)))
+
+
+@every_dtype
+def test_long_sums_do_not_stall_in_half_precision(dtype: str) -> None:
+    x = jnp.concatenate([jnp.ones((4096, 1), dtype), -jnp.ones((4096, 1), dtype)])
+    _, _, dscale, dbias, *_ = batch(
+        x, jnp.ones(1, dtype), jnp.ones(1, dtype), jnp.zeros(1, dtype), jnp.ones(1, dtype), dy=x + 1
+    )
+    np.testing.assert_allclose(float(dscale[0]), 8192, rtol=0.01)
+    assert float(dbias[0]) == 8192
+
+
+def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
+    with pytest.raises(kind) as caught:
+        function(*args, **keywords)
+    return str(caught.value)
+
+
+F32 = jnp.float32
+SCALED = ("layer_norm", "rms_norm", "group_norm", "instance_norm", "batch_norm")
+RANKS = (
+    ("layer_norm", 1),
+    ("rms_norm", 1),
+    ("batch_norm", 1),
+    ("weight_norm", 1),
+    ("group_norm", 2),
+    ("instance_norm", 3),
+)
+
+
+def call(name: str, x: Any, *features: Any, **settings: Any) -> Any:
+    """Run the forward with what else it must have."""
+    forward, n = getattr(manual_bp, name).forward, x.shape[-1] if x.ndim else 1
+    match name:
+        case "batch_norm":
+            pair = (*features, None, None)[:2]
+            return forward(x, *pair, *(one.astype(x.dtype) for one in fresh(n)), **settings)
+        case "group_norm":
+            return forward(x, *features, **{"groups": 1, **settings})
+        case "weight_norm":
+            return forward(x, jnp.ones(n), **settings)
+    return forward(x, *features, **settings)
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_bad_features_are_refused(name: str, without_annotations: None) -> None:
+    forward, x = partial(call, name), jnp.ones((2, 5, 3))
+    assert complaint(TypeError, forward, jnp.ones((2, 5, 3), int)) == (
+        f"{name}: x: expected a floating dtype, got int64"
+    )
+    assert complaint(TypeError, forward, x, jnp.ones(3, F32)) == (
+        f"{name}: scale: expected float64, the dtype of x, got float32"
+    )
+    assert complaint(ValueError, forward, x, jnp.ones(5)) == (
+        f"{name}: scale: expected shape (3,) for x of shape (2, 5, 3), got (5,)"
+    )
+    if name != "rms_norm":
+        assert complaint(ValueError, forward, x, None, jnp.ones((1, 3))) == (
+            f"{name}: bias: expected shape (3,) for x of shape (2, 5, 3), got (1, 3)"
+        )
+        assert complaint(TypeError, forward, x, None, jnp.ones(3, int)) == (
+            f"{name}: bias: expected a floating dtype, got int64"
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("epsilon", [0.0, -1e-5, float("nan"), float("inf")])
+def test_an_epsilon_that_is_not_positive_is_refused(name: str, epsilon: float) -> None:
+    assert complaint(ValueError, call, name, jnp.ones((2, 5, 3)), epsilon=epsilon) == (
+        f"{name}: epsilon: expected a finite number > 0, got {epsilon}"
+    )
+
+
+@pytest.mark.parametrize(("name", "rank"), RANKS)
+def test_a_rank_that_is_too_low_is_refused(name: str, rank: int, without_annotations: None) -> None:
+    x, argument = jnp.ones((2,) * (rank - 1)), "v" if name == "weight_norm" else "x"
+    assert complaint(ValueError, call, name, x) == (
+        f"{name}: {argument}: expected rank {rank} or more, got shape {x.shape}"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "batch_norm"])
+def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations: None) -> None:
+    backward, x = getattr(manual_bp, name).backward, jnp.ones((2, 5, 3))
+    _, residual = call(name, x)
+    assert complaint(ValueError, backward, residual, jnp.ones((2, 5, 1))) == (
+        f"{name}: dy: expected shape (2, 5, 3) of y, got (2, 5, 1)"
+    )
+    assert complaint(TypeError, backward, residual, x.astype(F32)) == (
+        f"{name}: dy: expected float64, the dtype of y, got float32"
+    )
+
+
+def test_cotangents_unlike_the_outputs_of_batch_norm_are_refused(without_annotations: None) -> None:
+    backward, dy, one = manual_bp.batch_norm.backward, jnp.ones((5, 3)), jnp.ones(3)
+    _, residual = call("batch_norm", dy)
+    for bad, wanted in (
+        (dy, "dy: expected a tuple of 3 cotangents, got ArrayImpl"),
+        ((dy, one), "dy: expected a tuple of 3 cotangents, got 2"),
+        ((one, one, one), "dy[0]: expected shape (5, 3) of y, got (3,)"),
+        ((dy, dy, one), "dy[1]: expected shape (3,) of new_running_mean, got (5, 3)"),
+        ((dy, one, dy), "dy[2]: expected shape (3,) of new_running_var, got (5, 3)"),
+    ):
+        assert complaint(ValueError, backward, residual, bad) == f"batch_norm: {wanted}"
+    assert complaint(TypeError, backward, residual, (dy, one.astype(F32), one)) == (
+        "batch_norm: dy[1]: expected float64, the dtype of new_running_mean, got float32"
+    )
+
+
+def test_bad_running_statistics_and_a_bad_momentum_are_refused(without_annotations: None) -> None:
+    forward, x, one = manual_bp.batch_norm.forward, jnp.ones((5, 3)), jnp.ones(3)
+    assert complaint(ValueError, forward, x, None, None, jnp.ones(5), one) == (
+        "batch_norm: running_mean: expected shape (3,) for x of shape (5, 3), got (5,)"
+    )
+    assert complaint(ValueError, forward, x, None, None, one, jnp.ones((1, 3))) == (
+        "batch_norm: running_var: expected shape (3,) for x of shape (5, 3), got (1, 3)"
+    )
+    assert complaint(TypeError, forward, x, None, None, one, one.astype(F32)) == (
+        "batch_norm: running_var: expected float64, the dtype of x, got float32"
+    )
+    for momentum in (-0.1, 1.1, float("nan")):
+        assert complaint(ValueError, forward, x, None, None, one, one, momentum=momentum) == (
+            f"batch_norm: momentum: expected a number in [0, 1], got {momentum}"
+        )
+
+
+@pytest.mark.parametrize("groups", [0, -1, 4, 12])
+def test_groups_that_do_not_divide_the_channels_are_refused(groups: int) -> None:
+    assert complaint(ValueError, call, "group_norm", jnp.ones((2, 6)), groups=groups) == (
+        f"group_norm: groups: expected a divisor of 6, the number of channels, got {groups}"
+    )
+
+
+def test_l2_normalize_and_weight_norm_complain(without_annotations: None) -> None:
+    assert complaint(TypeError, manual_bp.l2_normalize.forward, jnp.ones(3, int)) == (
+        "l2_normalize: x: expected a floating dtype, got int64"
+    )
+    assert complaint(ValueError, manual_bp.l2_normalize.forward, jnp.ones((2, 3)), axis=2) == (
+        "l2_normalize: axis: expected an axis of shape (2, 3), got 2"
+    )
+    forward, v = manual_bp.weight_norm.forward, jnp.ones((5, 3))
+    assert complaint(ValueError, forward, v, jnp.ones(5)) == (
+        "weight_norm: g: expected shape (3,) for v of shape (5, 3), got (5,)"
+    )
+    assert complaint(TypeError, forward, v, jnp.ones(3, F32)) == (
+        "weight_norm: g: expected float64, the dtype of v, got float32"
+    )
+
+
+def _by_torch(torch: Any, function: Any, arrays: Any, dy: Any) -> tuple[Any, ...]:
+    """Return the output and the cotangents of all arrays."""
+    leaves = [torch.tensor(np.array(array), requires_grad=True) for array in arrays]
+    y = function(*leaves)
+    y.backward(torch.tensor(np.array(dy)))
+    return y.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)
+
+
+def _last(came: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return y and dx, whose channels come second, with these last, and the other cotangents."""
+    return *(np.moveaxis(array, 1, -1) for array in came[:2]), *came[2:]
+
+
+def test_the_normalisations_agree_with_torch() -> None:
+    torch = pytest.importorskip("torch")
+    f = torch.nn.functional
+    x, dy = random(3, 5, 7, 4), random(3, 5, 7, 4, seed=1)
+    scale, bias = random(4, seed=2), random(4, seed=3)
+    first = [jnp.moveaxis(array, -1, 1) for array in (x, dy)]
+
+    def agree(came: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
+        for one, other in zip(came, wanted, strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+
+    arrays = (x, scale, bias)
+    wanted = _by_torch(torch, lambda x, s, b: f.layer_norm(x, (4,), s, b), arrays, dy)
+    agree(pull("layer_norm", *arrays, dy=dy), wanted)
+    wanted = _by_torch(torch, lambda x, s: f.rms_norm(x, (4,), s, 1e-5), arrays[:2], dy)
+    agree(pull("rms_norm", *arrays[:2], dy=dy), wanted)
+    placed = (first[0], scale, bias)
+    wanted = _by_torch(torch, lambda x, s, b: f.group_norm(x, 2, s, b), placed, first[1])
+    agree(pull("group_norm", *arrays, dy=dy, groups=2), _last(wanted))
+    wanted = _by_torch(
+        torch, lambda x, s, b: f.instance_norm(x, weight=s, bias=b), placed, first[1]
+    )
+    agree(pull("instance_norm", *arrays, dy=dy), _last(wanted))
+    wanted = _by_torch(torch, lambda x: f.normalize(x, dim=1), (x,), dy)
+    agree(pull("l2_normalize", x, dy=dy, axis=1), wanted)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_agrees_with_torch(training: bool) -> None:
+    torch = pytest.importorskip("torch")
+    x, dy = random(3, 5, 4), random(3, 5, 4, seed=1)
+    scale, bias, mean, var = (random(4, seed=k) for k in (2, 3, 4, 5))
+    var = var**2 + 0.1
+    running = [torch.tensor(np.array(one)) for one in (mean, var)]
+
+    def function(x: Any, s: Any, b: Any) -> Any:
+        return torch.nn.functional.batch_norm(x, *running, s, b, training, 0.1, 1e-5)
+
+    arrays = (jnp.moveaxis(x, -1, 1), scale, bias)
+    wanted = _last(_by_torch(torch, function, arrays, jnp.moveaxis(dy, -1, 1)))
+    (y, *new), *cotangents = pull(
+        "batch_norm", x, scale, bias, mean, var, dy=(dy, mean * 0, var * 0), training=training
+    )
+    for one, other in zip((y, *cotangents[:3], *new), (*wanted, *running), strict=True):
+        np.testing.assert_allclose(one, np.asarray(other), rtol=1e-11, atol=1e-12)
