@@ -17,6 +17,7 @@ from manual_bp.activations import (
     softplus,
     tanh,
 )
+from manual_bp.convolution import conv, im2col
 from manual_bp.dense import linear, linear_column, log_softmax, softmax
 from manual_bp.losses import (
     binary_cross_entropy,
@@ -34,7 +35,9 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
     "chain",
+    "conv",
     "identity",
+    "im2col",
     "init",
     "leaky_relu",
     "linear",

@@ -4,12 +4,13 @@ Everything is driven from here: the tests, `manual-bp check`, the catalogue. An 
 floor that no case names fails a test.
 """
 
-from jax_ref.cases import activations, beyond, dense, losses, models, regularization
+from jax_ref.cases import activations, beyond, convolution, dense, losses, models, regularization
 from jax_ref.cases.case import DTYPES, Case, run
 
 registry: tuple[Case, ...] = (
     *activations.cases,
     *dense.cases,
+    *convolution.cases,
     *losses.cases,
     *regularization.cases,
     *models.cases,
