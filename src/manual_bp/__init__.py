@@ -17,7 +17,7 @@ from manual_bp.activations import (
     softplus,
     tanh,
 )
-from manual_bp.convolution import conv, im2col
+from manual_bp.convolution import causal_conv_1d, conv, depthwise_conv, im2col, transposed_conv
 from manual_bp.dense import linear, linear_column, log_softmax, softmax
 from manual_bp.losses import (
     binary_cross_entropy,
@@ -34,8 +34,10 @@ __all__ = [
     "adapters",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
+    "causal_conv_1d",
     "chain",
     "conv",
+    "depthwise_conv",
     "identity",
     "im2col",
     "init",
@@ -55,5 +57,6 @@ __all__ = [
     "squared_error",
     "tanh",
     "train",
+    "transposed_conv",
     "weight_decay",
 ]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 import manual_bp
 from jax_ref import cases
-from manual_bp import conv, im2col
+from manual_bp import causal_conv_1d, conv, depthwise_conv, im2col, transposed_conv
 
-NAMES = ("conv", "im2col")
+NAMES = ("causal_conv_1d", "conv", "depthwise_conv", "im2col", "transposed_conv")
 F32 = jnp.float32
 
 
@@ -135,6 +135,82 @@ def test_im2col_by_hand() -> None:
     )
     assert y[0].tolist() == [[0, 0, 1, 2], [1, 2, 3, 4], [3, 4, 5, 6]]
     assert dx[0].tolist() == [[2 + 4, 3 + 5], [6 + 8, 7 + 9], [1, 2]]
+
+
+def test_a_depthwise_convolution_has_a_group_for_each_channel() -> None:
+    x, W, b = random(2, 6, 5, 3), random(3, 2, 3, 2), random(6)
+    here = pull(depthwise_conv, x, W, b, strides=2, dilation=2)
+    there = pull(conv, x, W.reshape(3, 2, 1, 6), b, strides=2, dilation=2, groups=3)
+    for came, wanted in zip(here, there, strict=True):
+        close(came, wanted.reshape(came.shape))
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_causal_convolution_is_padded_before(dilation: int) -> None:
+    x, W, b = random(2, 5, 3), random(3, 3, 4), random(4)
+    here = pull(causal_conv_1d, x, W, b, dilation=dilation)
+    there = pull(conv, x, W, b, dilation=dilation, padding=((2 * dilation, 0),))
+    for came, wanted in zip(here, there, strict=True):
+        close(came, wanted)
+
+
+def test_a_causal_convolution_does_not_see_the_future() -> None:
+    x, W = random(1, 6, 2), random(3, 2, 2)
+    u, residual = causal_conv_1d.forward(x, W)
+    changed, _ = causal_conv_1d.forward(x.at[:, 4:].add(1), W)
+    np.testing.assert_array_equal(changed[:, :4], u[:, :4])
+    assert (changed[:, 4:] != u[:, 4:]).all()
+    dx, _, _ = causal_conv_1d.backward(residual, jnp.zeros_like(u).at[:, 3].set(1))
+    assert not dx[:, 4:].any()
+    assert not dx[:, 0].any()
+    assert dx[:, 1:4].all()
+
+
+TRANSPOSED = [
+    ({"strides": 1, "padding": 0}, 0),
+    ({"strides": 2, "padding": 1}, 1),
+    ({"strides": 3, "padding": ((2, 1),), "dilation": 2}, 2),
+]
+
+
+@pytest.mark.parametrize(("settings", "output_padding"), TRANSPOSED)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_transposed_convolution_is_the_backward_of_the_convolution(
+    settings: dict[str, Any], output_padding: int, groups: int
+) -> None:
+    x, W = random(2, 4, 4), random(3, 4 // groups, 6)
+    u, residual = transposed_conv.forward(
+        x, W, **settings, output_padding=output_padding, groups=groups
+    )
+    # The kernel of the other way has each group's rows and columns exchanged.
+    blocks = W.reshape(3, 4 // groups, groups, 6 // groups)
+    turned = blocks.transpose(0, 3, 2, 1).reshape(3, 6 // groups, 4)
+    v = random(*u.shape, seed=1)
+    w, conv_residual = conv.forward(v, turned, **settings, groups=groups)
+    close(u, conv.backward(conv_residual, x)[0])
+    close(w, transposed_conv.backward(residual, v)[0])
+
+
+def test_a_transposed_convolution_by_hand() -> None:
+    x, W = jnp.asarray([1.0, 2, 3]).reshape(1, 3, 1), jnp.asarray([5.0, 7, 9]).reshape(3, 1, 1)
+    settings: dict[str, Any] = {"strides": 2, "padding": ((1, 0),), "output_padding": 1}
+    u, residual = transposed_conv.forward(x, W, jnp.asarray([0.5]), **settings)
+    assert u.ravel().tolist() == [7.5, 9 + 10 + 0.5, 14.5, 18 + 15 + 0.5, 21.5, 27.5, 0.5]
+    dy = jnp.asarray([1.0, 2, 3, 4, 5, 6, 7]).reshape(u.shape)
+    dx, dW, db = transposed_conv.backward(residual, dy)
+    assert dx.ravel().tolist() == [7 * 1 + 9 * 2, 5 * 2 + 7 * 3 + 9 * 4, 5 * 4 + 7 * 5 + 9 * 6]
+    assert dW.ravel().tolist() == [2 * 2 + 3 * 4, 1 + 2 * 3 + 3 * 5, 2 + 2 * 4 + 3 * 6]
+    assert db.tolist() == [28]
+
+
+def test_channels_may_be_none() -> None:
+    for inputs, outputs in ((0, 2), (2, 0)):
+        x, W = random(1, 4, inputs), random(3, inputs, outputs)
+        for op in (conv, causal_conv_1d, transposed_conv, depthwise_conv):
+            y, dx, dW, _ = pull(op, x, W)
+            assert not y.any()
+            assert not dx.any()
+            assert (dx.shape, dW.shape) == (x.shape, W.shape)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -276,9 +352,102 @@ def test_im2col_complains(without_annotations: None) -> None:
     )
 
 
+def test_depthwise_conv_complains(without_annotations: None) -> None:
+    forward, kernels = depthwise_conv.forward, jnp.ones((3, 2, 4, 2))
+    assert message(TypeError, forward, X, kernels.astype(F32)) == (
+        "depthwise_conv: W: expected float64, the dtype of x, got float32"
+    )
+    assert message(ValueError, forward, X[0, 0], kernels) == (
+        "depthwise_conv: x: expected rank 3 or more, got shape (7, 4)"
+    )
+    assert message(ValueError, forward, X, jnp.ones((3, 2, 1, 8))) == (
+        "depthwise_conv: W: expected shape (_, _, 4, _) for x of shape (2, 5, 7, 4), "
+        "got (3, 2, 1, 8)"
+    )
+    assert message(ValueError, forward, X, kernels[:, :0]) == (
+        "depthwise_conv: W: expected one tap or more, got shape (3, 0, 4, 2)"
+    )
+    assert message(ValueError, forward, X, kernels, jnp.ones(4)) == (
+        "depthwise_conv: b: expected shape (8,) for 8 channels of y, got (4,)"
+    )
+    assert message(ValueError, forward, X, kernels, strides=0) == (
+        "depthwise_conv: strides: expected a whole number ≥ 1, or 2 of them, got 0"
+    )
+    assert message(ValueError, forward, X, kernels, padding="VALID", dilation=3) == (
+        "depthwise_conv: x: expected at least a window, (7, 4), along the spatial axes with "
+        "padding, got (5, 7)"
+    )
+
+
+def test_causal_conv_1d_complains(without_annotations: None) -> None:
+    forward, x, kernel = causal_conv_1d.forward, jnp.ones((2, 5, 4)), jnp.ones((3, 4, 6))
+    assert message(TypeError, forward, x, kernel, jnp.ones(6, F32)) == (
+        "causal_conv_1d: b: expected float64, the dtype of x, got float32"
+    )
+    assert message(ValueError, forward, X, W) == (
+        "causal_conv_1d: x: expected rank 3, got shape (2, 5, 7, 4)"
+    )
+    assert message(ValueError, forward, x, kernel, groups=2) == (
+        "causal_conv_1d: W: expected shape (_, 2, _) for x of shape (2, 5, 4) and groups=2, "
+        "got (3, 4, 6)"
+    )
+    assert message(ValueError, forward, x, kernel, groups=3) == (
+        "causal_conv_1d: groups: expected a divisor of the 4 channels of x, got 3"
+    )
+    assert message(ValueError, forward, x, kernel, dilation=0) == (
+        "causal_conv_1d: dilation: expected a whole number ≥ 1, or 1 of them, got 0"
+    )
+    assert message(ValueError, forward, x[:, :0], kernel) == (
+        "causal_conv_1d: x: expected one time or more, got shape (2, 0, 4)"
+    )
+
+
+TRANSPOSED_COMPLAINTS: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+    ((X[0, 0], W), {}, "x: expected rank 3 or more, got shape (7, 4)"),
+    ((X, W), {"groups": 3}, "groups: expected a divisor of the 4 channels of x, got 3"),
+    ((X, W, jnp.ones(4)), {}, "b: expected shape (6,) for 6 channels of y, got (4,)"),
+    (
+        (X, W),
+        {"strides": (1, 0)},
+        "strides: expected a whole number ≥ 1, or 2 of them, got (1, 0)",
+    ),
+    ((X, W), {"dilation": 0}, "dilation: expected a whole number ≥ 1, or 2 of them, got 0"),
+    ((X, W), {"padding": -1}, f"padding: expected {PADDING}, got -1"),
+    ((X, W), {"padding": "SAME"}, f"padding: expected {PADDING}, got 'SAME'"),
+    (
+        (X, W),
+        {"output_padding": -1},
+        "output_padding: expected a whole number ≥ 0, or 2 of them, got -1",
+    ),
+    (
+        (X, W),
+        {"output_padding": (1, 2), "strides": 2},
+        "output_padding: expected less than the strides, (2, 2), got (1, 2)",
+    ),
+    ((X[:, :0], W), {}, "x: expected one place or more, got spatial shape (0, 7)"),
+    (
+        (X, W),
+        {"padding": ((3, 4), (1, 1))},
+        "padding: expected less than would leave no place of y, "
+        "got ((3, 4), (1, 1)) and y of (0, 6)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("args", "settings", "wanted"), TRANSPOSED_COMPLAINTS)
+def test_transposed_conv_complains(
+    args: tuple[Any, ...], settings: dict[str, Any], wanted: str, without_annotations: None
+) -> None:
+    came = message(ValueError, transposed_conv.forward, *args, **settings)
+    assert came == f"transposed_conv: {wanted}"
+
+
 CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
-    "conv": ((X[..., :1], W[:, :, :1]), {}),
+    "causal_conv_1d": ((X[:, 0], W[0]), {}),
+    "conv": ((X, W), {}),
+    "depthwise_conv": ((X, W), {}),
     "im2col": ((X,), {"kernel": 2}),
+    "transposed_conv": ((X, W), {}),
 }
 
 
@@ -323,4 +492,24 @@ def test_conv_is_pytorch_s(axes: int) -> None:
     close(u, from_torch(theirs))
     close(dx, from_torch(their_x.grad))
     close(dW, np.moveaxis(their_W.grad.numpy(), (0, 1), (-1, -2)))
+    close(db, their_b.grad.numpy())
+
+
+def test_transposed_conv_is_pytorch_s() -> None:
+    torch = pytest.importorskip("torch")
+    x, W, b = random(2, 5, 4, 4), random(3, 2, 2, 6), random(6)
+    settings = {"padding": 1, "output_padding": 1, "dilation": 2, "groups": 2}
+    u, residual = transposed_conv.forward(x, W, b, strides=2, **settings)
+    dy = random(*u.shape, seed=1)
+    dx, dW, db = transposed_conv.backward(residual, dy)
+    # PyTorch's weight is (c, m / groups, *kernel), ours (*kernel, c / groups, m).
+    blocks = np.asarray(W).reshape(3, 2, 2, 2, 3).transpose(3, 2, 4, 0, 1).reshape(4, 3, 3, 2)
+    their_x, their_W = to_torch(x), torch.tensor(blocks, requires_grad=True)
+    their_b = torch.tensor(np.asarray(b), requires_grad=True)
+    theirs = torch.nn.functional.conv_transpose2d(their_x, their_W, their_b, stride=2, **settings)
+    theirs.backward(to_torch(dy).detach())
+    close(u, from_torch(theirs))
+    close(dx, from_torch(their_x.grad))
+    gradient = their_W.grad.numpy().reshape(2, 2, 3, 3, 2).transpose(3, 4, 1, 0, 2)
+    close(dW, gradient.reshape(W.shape))
     close(db, their_b.grad.numpy())

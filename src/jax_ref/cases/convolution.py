@@ -1,6 +1,7 @@
 """Cases of the convolutions: one to three spatial axes, every kind of padding, every setting."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,32 @@ UNEVEN = (
 )
 
 
+SETTINGS_TRANSPOSED = ({"strides": 2, "output_padding": 1}, {"padding": 1, "dilation": 2})
+UNEVEN_TRANSPOSED = (
+    {
+        "strides": (2, 3),
+        "padding": ((0, 2), (3, 1)),
+        "output_padding": (1, 2),
+        "dilation": (1, 2),
+    },
+)
+
+NO_BIAS = {"groups": 2, "biased": False}
+THREE = {"groups": 3}
+DEPTHWISE = {"depthwise": True}
+
+TIMES = (
+    {"b": 2, "t": 7, "k": 3, "c": 2, "m": 1},
+    {"b": 1, "t": 2, "k": 5, "c": 1, "m": 3},
+    {"b": 0, "t": 3, "k": 1, "c": 2, "m": 2},
+)
+
+
+def _has_times(sizes: Sizes, options: Options) -> bool:
+    del options
+    return min(sizes["t"], sizes["k"]) > 0
+
+
 def _kernel(
     rng: np.random.Generator,
     b: int,
@@ -32,27 +59,36 @@ def _kernel(
     m: int,
     *,
     groups: int = 1,
+    depthwise: bool = False,
     biased: bool = True,
 ) -> tuple:
-    """Return x, W and b; c and m are the channels of a group."""
+    """Return x, W and b; c and m are the channels of a group, or m the multiplier."""
     size, kernel = zip(*axes, strict=True)
     x = normal(rng, b, *size, groups * c)
     W = normal(rng, *kernel, c, groups * m)
-    return x, W, normal(rng, groups * m) if biased else None
+    outputs = (c if depthwise else groups) * m
+    return x, W, normal(rng, outputs) if biased else None
+
+
+def _causal(
+    rng: np.random.Generator, b: int, t: int, k: int, c: int, m: int, **settings: Any
+) -> tuple:
+    return _kernel(rng, b, ((t, k),), c, m, **settings)
+
+
+def _same_rank(sizes: Sizes, options: Options) -> bool:
+    axes = len(sizes["axes"])
+    return all(len(value) == axes for value in options.values() if isinstance(value, tuple))
 
 
 def _fits(sizes: Sizes, options: Options) -> bool:
     """Return whether settings are for as many axes, and a window fits into the padded input."""
-    axes = len(sizes["axes"])
-    each = {name: options.get(name, 1) for name in ("strides", "dilation")}
-    padding = options.get("padding", "SAME")
-    given = [*each.values(), padding]
-    if any(isinstance(value, tuple) and len(value) != axes for value in given):
+    padding, dilation = options.get("padding", "SAME"), options.get("dilation", 1)
+    if not _same_rank(sizes, options):
         return False
     if padding == "SAME":
         return True
     for axis, (size, taps) in enumerate(sizes["axes"]):
-        dilation = each["dilation"]
         apart = dilation[axis] if isinstance(dilation, tuple) else dilation
         match padding:
             case "VALID":
@@ -89,26 +125,49 @@ PATCHES = (
     {"kernel": (2, 3), "strides": (3, 1), "padding": ((0, 2), (3, 1)), "dilation": (1, 2)},
 )
 
-_CONV: tuple[tuple[str, dict, tuple, tuple], ...] = (
-    ("", {}, (SIGNAL, EMPTY), SETTINGS),
-    ("uneven", {}, (OBLONG,), UNEVEN),
-    ("2 groups, no bias", {"groups": 2, "biased": False}, (VOLUME, POINT), ({"groups": 2},)),
-    ("3 groups", {"groups": 3}, (IMAGE,), ({"groups": 3, "strides": 3, "padding": 1},)),
+_VARIANTS: tuple[tuple[str, str, dict, tuple, tuple], ...] = (
+    ("conv", "", {}, (SIGNAL, EMPTY), SETTINGS),
+    ("conv", "uneven", {}, (OBLONG,), UNEVEN),
+    ("conv", "2 groups, no bias", NO_BIAS, (VOLUME, POINT), ({"groups": 2},)),
+    ("conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3, "padding": 1},)),
+    ("depthwise_conv", "", DEPTHWISE, (IMAGE, EMPTY), SETTINGS),
+    ("depthwise_conv", "uneven", DEPTHWISE, (OBLONG,), UNEVEN[:1]),
+    ("depthwise_conv", "no bias", {**DEPTHWISE, "biased": False}, (VOLUME, POINT), ({},)),
+    ("transposed_conv", "", {}, (SIGNAL, EMPTY), SETTINGS_TRANSPOSED),
+    ("transposed_conv", "uneven", {}, (OBLONG,), UNEVEN_TRANSPOSED),
+    ("transposed_conv", "2 groups, no bias", NO_BIAS, (VOLUME, POINT), ({"groups": 2},)),
+    ("transposed_conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3},)),
 )
 
 cases = (
     *(
         Case(
-            "conv",
-            manual_bp.conv,
-            references.convolution.conv,
+            name,
+            getattr(manual_bp, name),
+            getattr(references.convolution, name),
             functools.partial(_kernel, **drawn),
             sizes,
             options,
             variant,
-            _fits,
+            _same_rank if name == "transposed_conv" else _fits,
         )
-        for variant, drawn, sizes, options in _CONV
+        for name, variant, drawn, sizes, options in _VARIANTS
+    ),
+    *(
+        Case(
+            "causal_conv_1d",
+            manual_bp.causal_conv_1d,
+            references.convolution.causal_conv_1d,
+            functools.partial(_causal, groups=groups, biased=biased),
+            TIMES,
+            ({"groups": groups, "dilation": dilation},),
+            variant,
+            _has_times,
+        )
+        for variant, groups, biased, dilation in (
+            ("", 1, True, 2),
+            ("3 groups, no bias", 3, False, 1),
+        )
     ),
     Case(
         "im2col",
