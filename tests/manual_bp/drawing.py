@@ -18,6 +18,12 @@ def batches() -> st.SearchStrategy[tuple[int, ...]]:
     return st.lists(st.sampled_from([2, 1, 3, 0, 5]), max_size=3).map(tuple)
 
 
+def axes() -> st.SearchStrategy[tuple[tuple[int, int], ...]]:
+    """Draw spatial axes: the places of each and the taps of a kernel along it."""
+    axis = st.tuples(st.sampled_from([5, 7, 4, 6]), st.sampled_from([3, 2, 1]))
+    return st.lists(axis, min_size=1, max_size=2).map(tuple)
+
+
 @st.composite
 def drawn(draw: st.DrawFn, case: cases.Case) -> tuple[Sizes, Options, str, int]:
     """Draw sizes that the case knows, an option that goes with them, a dtype and a seed."""
@@ -26,7 +32,17 @@ def drawn(draw: st.DrawFn, case: cases.Case) -> tuple[Sizes, Options, str, int]:
     axis = st.sampled_from([3, 1, 2, 5, 7] if at_least_one else [3, 1, 2, 0, 5, 7])
     widths = st.lists(st.sampled_from([1, 2, 3, 5]), min_size=2, max_size=4).map(tuple)
     spatial = st.lists(st.sampled_from([3, 1, 2, 5]), min_size=1, max_size=3).map(tuple)
-    known = {"batch": batches(), "widths": widths, "spatial": spatial}
+    space = st.lists(st.sampled_from([5, 7, 4, 6]), min_size=1, max_size=2).map(tuple)
+    # A reference that unrolls time compiles every step.
+    steps = st.sampled_from([2, 1, 0, 3])
+    known = {
+        "batch": batches(),
+        "widths": widths,
+        "spatial": spatial,
+        "axes": axes(),
+        "space": space,
+        "t": steps,
+    }
     sizes = draw(
         st.fixed_dictionaries({name: known.get(name, axis) for name in case.sizes[0]}).filter(
             lambda sizes: any(case.fits(sizes, options) for options in case.options)

@@ -7,6 +7,7 @@ floor that no case names fails a test.
 from jax_ref.cases import (
     activations,
     beyond,
+    convolution,
     dense,
     indexing,
     losses,
@@ -33,6 +34,7 @@ registry: tuple[Case, ...] = (
     *pooling.cases,
     *resampling.cases,
     *normalization.cases,
+    *convolution.cases,
     *models.cases,
 )
 

@@ -2,6 +2,7 @@
 
 from jax_ref.references import (
     activations,
+    convolution,
     dense,
     indexing,
     losses,
@@ -15,6 +16,7 @@ from jax_ref.references import (
 
 __all__ = [
     "activations",
+    "convolution",
     "dense",
     "indexing",
     "losses",

@@ -1,0 +1,181 @@
+"""Cases of the convolutions: one to three spatial axes, every kind of padding, every setting."""
+
+import functools
+from typing import Any
+
+import numpy as np
+
+import manual_bp
+from jax_ref import references
+from jax_ref.cases.case import Case, Options, Sizes, normal
+
+Axes = tuple[tuple[int, int], ...]  # the places of each spatial axis and the taps of the kernel
+
+SIGNAL = {"b": 2, "axes": ((7, 3),), "c": 3, "m": 4}
+IMAGE = {"b": 1, "axes": ((5, 2), (7, 3)), "c": 2, "m": 3}
+OBLONG = {"b": 3, "axes": ((4, 5), (6, 1)), "c": 1, "m": 2}
+VOLUME = {"b": 2, "axes": ((4, 1), (5, 3), (3, 2)), "c": 2, "m": 1}
+POINT = {"b": 1, "axes": ((1, 1),), "c": 1, "m": 1}
+EMPTY = {"b": 0, "axes": ((5, 3),), "c": 2, "m": 3}
+
+SETTINGS = ({"strides": 2}, {"padding": "VALID", "dilation": 2})
+UNEVEN = (
+    {"strides": (2, 3), "padding": ((0, 2), (3, 1)), "dilation": (1, 2)},
+    {"strides": (3, 1), "padding": ((5, 4), (0, 0)), "dilation": (2, 1)},
+)
+
+
+SETTINGS_TRANSPOSED = ({"strides": 2, "output_padding": 1}, {"padding": 1, "dilation": 2})
+UNEVEN_TRANSPOSED = (
+    {
+        "strides": (2, 3),
+        "padding": ((0, 2), (3, 1)),
+        "output_padding": (1, 2),
+        "dilation": (1, 2),
+    },
+)
+
+NO_BIAS = {"groups": 2, "biased": False}
+THREE = {"groups": 3}
+DEPTHWISE = {"depthwise": True}
+
+TIMES = (
+    {"b": 2, "t": 7, "k": 3, "c": 2, "m": 1},
+    {"b": 1, "t": 2, "k": 5, "c": 1, "m": 3},
+    {"b": 0, "t": 3, "k": 1, "c": 2, "m": 2},
+)
+
+
+def _has_times(sizes: Sizes, options: Options) -> bool:
+    del options
+    return min(sizes["t"], sizes["k"]) > 0
+
+
+def _kernel(
+    rng: np.random.Generator,
+    b: int,
+    axes: Axes,
+    c: int,
+    m: int,
+    *,
+    groups: int = 1,
+    depthwise: bool = False,
+    biased: bool = True,
+) -> tuple:
+    """Return x, W and b; c and m are the channels of a group, or m the multiplier."""
+    size, kernel = zip(*axes, strict=True)
+    x = normal(rng, b, *size, groups * c)
+    W = normal(rng, *kernel, c, groups * m)
+    outputs = (c if depthwise else groups) * m
+    return x, W, normal(rng, outputs) if biased else None
+
+
+def _causal(
+    rng: np.random.Generator, b: int, t: int, k: int, c: int, m: int, **settings: Any
+) -> tuple:
+    return _kernel(rng, b, ((t, k),), c, m, **settings)
+
+
+def _same_rank(sizes: Sizes, options: Options) -> bool:
+    axes = len(sizes["axes"])
+    return all(len(value) == axes for value in options.values() if isinstance(value, tuple))
+
+
+def _fits(sizes: Sizes, options: Options) -> bool:
+    """Return whether settings are for as many axes, and a window fits into the padded input."""
+    padding, dilation = options.get("padding", "SAME"), options.get("dilation", 1)
+    if not _same_rank(sizes, options):
+        return False
+    if padding == "SAME":
+        return True
+    for axis, (size, taps) in enumerate(sizes["axes"]):
+        apart = dilation[axis] if isinstance(dilation, tuple) else dilation
+        match padding:
+            case "VALID":
+                around = 0
+            case int():
+                around = 2 * padding
+            case _:
+                around = sum(padding[axis])
+        if apart * (taps - 1) + 1 > size + around:
+            return False
+    return True
+
+
+def _patches(rng: np.random.Generator, b: int, space: tuple[int, ...], c: int) -> tuple:
+    return (normal(rng, b, *space, c),)
+
+
+def _patches_fit(sizes: Sizes, options: Options) -> bool:
+    space, kernel = sizes["space"], options["kernel"]
+    taps = kernel if isinstance(kernel, tuple) else (kernel,) * len(space)
+    return len(taps) == len(space) and _fits(
+        {"axes": tuple(zip(space, taps, strict=True))}, options
+    )
+
+
+SPACES = (
+    {"b": 2, "space": (7,), "c": 3},
+    {"b": 3, "space": (5, 6), "c": 2},
+    {"b": 0, "space": (5,), "c": 2},
+)
+PATCHES = (
+    {"kernel": 3, "strides": 2},
+    {"kernel": 2, "padding": "VALID"},
+    {"kernel": (2, 3), "strides": (3, 1), "padding": ((0, 2), (3, 1)), "dilation": (1, 2)},
+)
+
+_VARIANTS: tuple[tuple[str, str, dict, tuple, tuple], ...] = (
+    ("conv", "", {}, (SIGNAL, EMPTY), SETTINGS),
+    ("conv", "uneven", {}, (OBLONG,), UNEVEN),
+    ("conv", "2 groups, no bias", NO_BIAS, (VOLUME, POINT), ({"groups": 2},)),
+    ("conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3, "padding": 1},)),
+    ("depthwise_conv", "", DEPTHWISE, (IMAGE, EMPTY), SETTINGS),
+    ("depthwise_conv", "uneven", DEPTHWISE, (OBLONG,), UNEVEN[:1]),
+    ("depthwise_conv", "no bias", {**DEPTHWISE, "biased": False}, (VOLUME, POINT), ({},)),
+    ("transposed_conv", "", {}, (SIGNAL, EMPTY), SETTINGS_TRANSPOSED),
+    ("transposed_conv", "uneven", {}, (OBLONG,), UNEVEN_TRANSPOSED),
+    ("transposed_conv", "2 groups, no bias", NO_BIAS, (VOLUME, POINT), ({"groups": 2},)),
+    ("transposed_conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3},)),
+)
+
+cases = (
+    *(
+        Case(
+            name,
+            getattr(manual_bp, name),
+            getattr(references.convolution, name),
+            functools.partial(_kernel, **drawn),
+            sizes,
+            options,
+            variant,
+            _same_rank if name == "transposed_conv" else _fits,
+        )
+        for name, variant, drawn, sizes, options in _VARIANTS
+    ),
+    *(
+        Case(
+            "causal_conv_1d",
+            manual_bp.causal_conv_1d,
+            references.convolution.causal_conv_1d,
+            functools.partial(_causal, groups=groups, biased=biased),
+            TIMES,
+            ({"groups": groups, "dilation": dilation},),
+            variant,
+            _has_times,
+        )
+        for variant, groups, biased, dilation in (
+            ("", 1, True, 2),
+            ("3 groups, no bias", 3, False, 1),
+        )
+    ),
+    Case(
+        "im2col",
+        manual_bp.im2col,
+        references.convolution.im2col,
+        _patches,
+        SPACES,
+        PATCHES,
+        fits=_patches_fit,
+    ),
+)

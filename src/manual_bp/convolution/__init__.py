@@ -1,0 +1,1 @@
+"""Convolutions: a kernel of weights slid over one or more spatial axes."""
