@@ -26,6 +26,7 @@ from manual_bp.losses import (
     squared_error,
 )
 from manual_bp.models import chain, mlp
+from manual_bp.recurrence import rnn
 from manual_bp.regularization import weight_decay
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "mlp",
     "op",
     "relu",
+    "rnn",
     "sigmoid",
     "softmax",
     "softmax_cross_entropy",

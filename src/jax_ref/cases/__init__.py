@@ -4,13 +4,14 @@ Everything is driven from here: the tests, `manual-bp check`, the catalogue. An 
 floor that no case names fails a test.
 """
 
-from jax_ref.cases import activations, beyond, dense, losses, models, regularization
+from jax_ref.cases import activations, beyond, dense, losses, models, recurrence, regularization
 from jax_ref.cases.case import DTYPES, Case, run
 
 registry: tuple[Case, ...] = (
     *activations.cases,
     *dense.cases,
     *losses.cases,
+    *recurrence.cases,
     *regularization.cases,
     *models.cases,
 )
