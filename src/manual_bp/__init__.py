@@ -26,7 +26,7 @@ from manual_bp.losses import (
     squared_error,
 )
 from manual_bp.models import chain, mlp
-from manual_bp.recurrence import rnn
+from manual_bp.recurrence import gru, lstm, rnn
 from manual_bp.regularization import weight_decay
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
     "chain",
+    "gru",
     "identity",
     "init",
     "leaky_relu",
@@ -42,6 +43,7 @@ __all__ = [
     "linear_column",
     "log_sigmoid",
     "log_softmax",
+    "lstm",
     "mlp",
     "op",
     "relu",

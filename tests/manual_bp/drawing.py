@@ -25,7 +25,8 @@ def drawn(draw: st.DrawFn, case: cases.Case) -> tuple[Sizes, Options, str, int]:
     at_least_one = case.op_name == "chain" or "softmax" in case.op_name
     axis = st.sampled_from([3, 1, 2, 5, 7] if at_least_one else [3, 1, 2, 0, 5, 7])
     widths = st.lists(st.sampled_from([1, 2, 3, 5]), min_size=2, max_size=4).map(tuple)
-    known = {"batch": batches(), "widths": widths}
+    # A reference that unrolls time compiles every step.
+    known = {"batch": batches(), "widths": widths, "t": st.sampled_from([2, 1, 0, 3])}
     sizes = draw(
         st.fixed_dictionaries({name: known.get(name, axis) for name in case.sizes[0]}).filter(
             lambda sizes: any(case.fits(sizes, options) for options in case.options)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import manual_bp
 from jax_ref import cases
 
-CELLS = {"rnn": (1, 1)}  # gates, states
+CELLS = {"rnn": (1, 1), "lstm": (4, 2), "gru": (3, 1)}  # gates, states
 every_cell = pytest.mark.parametrize("name", CELLS)
 
 
@@ -42,7 +42,10 @@ def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any)
     return str(caught.value)
 
 
-@pytest.mark.parametrize("case", cases_of(*CELLS), ids=lambda case: case.name)
+WITH_LENGTHS = [case for case in cases_of(*CELLS) if "lengths" in case.variant]
+
+
+@pytest.mark.parametrize("case", WITH_LENGTHS, ids=lambda case: case.name)
 @given(data=st.data())
 def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))
@@ -198,6 +201,57 @@ def test_an_unknown_activation_is_refused(without_annotations: None) -> None:
     )
 
 
+def agree(came: Any, wanted: Any) -> None:
+    for one, other in zip(jax.tree.leaves(came), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_peepholes_of_zero_and_the_identity_as_projection_change_nothing() -> None:
+    args = layer("lstm")
+    y, _, gradients = pull("lstm", *args)
+    y_too, _, (*gradients_too, dpeephole, dP, _) = pull(
+        "lstm", *args, jnp.zeros((3, 5)), jnp.eye(5)
+    )
+    agree((y_too, gradients_too), (y, list(gradients[:6])))
+    assert (dpeephole.shape, dP.shape) == ((3, 5), (5, 5))
+
+
+def test_the_reset_gate_commutes_with_a_diagonal_product() -> None:
+    x, h0, W, U, b = layer("gru")
+    U = U.at[:, 10:].set(jnp.diag(U[:, 12]))
+    after, before = (pull("gru", x, h0, W, U, b, reset=reset) for reset in ("after", "before"))
+    on = jnp.concatenate([jnp.ones((5, 10)), jnp.eye(5)], 1)
+    pairs = ((dx, dh0, dW, on * dU, db) for _, _, (dx, dh0, dW, dU, db, *_) in (after, before))
+    agree(after[0], before[0])
+    agree(*pairs)
+
+
+def test_bad_settings_of_a_gru_are_refused(without_annotations: None) -> None:
+    forward, args = manual_bp.gru.forward, layer("gru")
+    assert complaint(ValueError, forward, *args, reset="never") == (
+        "gru: reset: expected one of 'after', 'before', got 'never'"
+    )
+    assert complaint(ValueError, forward, *args, jnp.ones(5), reset="before") == (
+        "gru: b_n: expected None for reset='before', got (5,)"
+    )
+    assert complaint(ValueError, forward, *args, jnp.ones(4)) == (
+        "gru: b_n: expected shape (5,) for h0 of shape (2, 5), got (4,)"
+    )
+
+
+def test_bad_weights_of_an_lstm_are_refused(without_annotations: None) -> None:
+    forward, (x, h0, c0, *weights) = manual_bp.lstm.forward, layer("lstm")
+    assert complaint(ValueError, forward, x, h0, c0[:, :4], *weights) == (
+        "lstm: c0: expected shape (2, 5) for h0 of shape (2, 5), got (2, 4)"
+    )
+    assert complaint(ValueError, forward, x, h0, c0, *weights, jnp.ones((4, 5))) == (
+        "lstm: peephole: expected shape (3, 5) for c0 of shape (2, 5), got (4, 5)"
+    )
+    assert complaint(ValueError, forward, x, h0, c0, *weights, None, jnp.ones((5, 4))) == (
+        "lstm: projection: expected shape (5, 5) for c0 of shape (2, 5), got (5, 4)"
+    )
+
+
 def against_torch(module: Any, args: list[Any], name: str, **settings: Any) -> None:
     """Hold outputs, dx, d(states), dW, dU and db against a PyTorch layer of one direction."""
     torch = pytest.importorskip("torch")
@@ -232,3 +286,9 @@ def test_pytorch_has_the_same_rnn(activation: str) -> None:
         return torch.nn.RNN(n, h, nonlinearity=activation, **settings)
 
     against_torch(module, layer("rnn"), "rnn", activation=activation)
+
+
+def test_pytorch_has_the_same_lstm_and_gru() -> None:
+    torch = pytest.importorskip("torch")
+    against_torch(torch.nn.LSTM, layer("lstm"), "lstm")
+    against_torch(torch.nn.GRU, layer("gru"), "gru")

@@ -81,7 +81,54 @@ def _case(
     return Case(name, getattr(manual_bp, name), reference, draw, sizes, **settings)
 
 
+def _lstm(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer(rng, **sizes, width=4, states=2), None, None, None)
+
+
+def _lstm_peephole(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    *layer, _ = _layer(rng, **sizes, width=4, states=2)
+    lengths = _lengths(rng, sizes["batch_size"], sizes["t"])
+    return (*layer, None, normal(rng, 3, sizes["h"]), None, lengths)
+
+
+def _lstm_projected(
+    rng: np.random.Generator, batch_size: int, t: int, n: int, h: int, p: int
+) -> tuple[Any, ...]:
+    x, _, c0, W, _, b = _layer(rng, batch_size, t, n, h, width=4, states=2)
+    lengths = _lengths(rng, batch_size, t)
+    projection = normal(rng, h, p)
+    h0, U = normal(rng, batch_size, p), _weights(rng, p, 4 * h)
+    return x, h0, c0, W, U, b, normal(rng, 3, h), projection, lengths
+
+
+PROJECTED_SIZES = (
+    {"batch_size": 3, "t": 2, "n": 4, "h": 5, "p": 2},
+    {"batch_size": 2, "t": 0, "n": 3, "h": 1, "p": 4},
+)
+
+
+def _gru(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer(rng, **sizes, width=3), away_from_zero(rng, sizes["h"]), None)
+
+
+def _gru_masked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    lengths = _lengths(rng, sizes["batch_size"], sizes["t"])
+    return (*_layer(rng, **sizes, width=3), None, lengths)
+
+
+def _gru_without_bias(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer(rng, **sizes, width=3)[:-1], None, None, None)
+
+
+RESETS = ({"reset": "after"}, {"reset": "before"})
+
 cases = (
     _case("rnn", _rnn, options=RNN_OPTIONS, fits=_long_or_first),
     _case("rnn", _rnn_masked, MASKED_SIZES, variant="lengths, no bias"),
+    _case("lstm", _lstm),
+    _case("lstm", _lstm_peephole, MASKED_SIZES, variant="peephole, lengths, no bias"),
+    _case("lstm", _lstm_projected, PROJECTED_SIZES, variant="peephole, projection, lengths"),
+    _case("gru", _gru),
+    _case("gru", _gru_masked, MASKED_SIZES, options=RESETS, variant="lengths"),
+    _case("gru", _gru_without_bias, SIZES[:1], options=RESETS, variant="no bias"),
 )

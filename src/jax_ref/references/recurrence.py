@@ -61,3 +61,60 @@ def rnn(
         return (activations.relu(u, slope_at_zero=slope_at_zero),)
 
     return _unroll(cell, x, (h0,), lengths)
+
+
+def lstm(
+    x: Float[Array, "batch t n"],
+    h0: Float[Array, "batch p"],
+    c0: Float[Array, "batch h"],
+    W: Float[Array, "n h4"],
+    U: Float[Array, "p h4"],
+    b: Float[Array, " h4"] | None = None,
+    peephole: Float[Array, "3 h"] | None = None,
+    projection: Float[Array, "h p"] | None = None,
+    lengths: Lengths = None,
+) -> State:
+    """Return (ys, h_T, c_T) of an LSTM, its gates as rows, its peepholes as diagonal matrices."""
+    size = c0.shape[1]
+    no_weights = jnp.zeros_like(c0, shape=(3, size))
+    w_i, w_f, w_o = map(jnp.diag, no_weights if peephole is None else peephole)
+
+    def cell(x: Any, h: Any, c: Any) -> State:
+        u = _affine(x, h, W, U, b).reshape(x.shape[0], 4, size)
+        new_c = c * activations.sigmoid(u[:, 1] + c @ w_f)
+        new_c = new_c + activations.sigmoid(u[:, 0] + c @ w_i) * activations.tanh(u[:, 2])
+        r = activations.sigmoid(u[:, 3] + new_c @ w_o) * activations.tanh(new_c)
+        return r if projection is None else jnp.einsum("bh,hp->bp", r, projection), new_c
+
+    return _unroll(cell, x, (h0, c0), lengths)
+
+
+def gru(
+    x: Float[Array, "batch t n"],
+    h0: Float[Array, "batch h"],
+    W: Float[Array, "n h3"],
+    U: Float[Array, "h h3"],
+    b: Float[Array, " h3"] | None = None,
+    b_n: Float[Array, " h"] | None = None,
+    lengths: Lengths = None,
+    *,
+    reset: str = "after",
+) -> State:
+    """Return (ys, h_T) of a GRU, the new state as n + z (h − n)."""
+    size = h0.shape[1]
+    W_r, W_z, W_n = (W[:, k * size : (k + 1) * size] for k in range(3))
+    U_r, U_z, U_n = (U[:, k * size : (k + 1) * size] for k in range(3))
+    b_r, b_z, b_c = (None if b is None else b[k * size : (k + 1) * size] for k in range(3))
+
+    def cell(x: Any, h: Any) -> State:
+        r = activations.sigmoid(_affine(x, h, W_r, U_r, b_r))
+        z = activations.sigmoid(_affine(x, h, W_z, U_z, b_z))
+        if reset == "before":
+            n = activations.tanh(_affine(x, r * h, W_n, U_n, b_c))
+        else:
+            nothing = jnp.zeros_like(x, shape=(x.shape[0], 0))
+            recurrent = _affine(nothing, h, W_n[:0], U_n, b_n)
+            n = activations.tanh(_affine(x, recurrent * r, W_n, jnp.eye(size, dtype=x.dtype), b_c))
+        return (n + z * (h - n),)
+
+    return _unroll(cell, x, (h0,), lengths)
