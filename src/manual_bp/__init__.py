@@ -80,6 +80,11 @@ from manual_bp.pooling import (
     max_pool,
     mean_pool,
 )
+from manual_bp.recurrence import (
+    gru,
+    lstm,
+    rnn,
+)
 from manual_bp.reductions import (
     cumprod,
     cumsum,
@@ -125,6 +130,7 @@ __all__ = [
     "global_max_pool",
     "global_mean_pool",
     "group_norm",
+    "gru",
     "identity",
     "im2col",
     "init",
@@ -138,6 +144,7 @@ __all__ = [
     "log_softmax",
     "logsumexp",
     "lp_pool",
+    "lstm",
     "matmul",
     "max_pool",
     "mean_pool",
@@ -153,6 +160,7 @@ __all__ = [
     "reduce_sum",
     "relu",
     "rms_norm",
+    "rnn",
     "scatter_add",
     "sigmoid",
     "softmax",

@@ -14,6 +14,7 @@ from jax_ref.cases import (
     models,
     normalization,
     pooling,
+    recurrence,
     reductions,
     regularization,
     resampling,
@@ -35,9 +36,16 @@ registry: tuple[Case, ...] = (
     *resampling.cases,
     *normalization.cases,
     *convolution.cases,
+    *recurrence.cases,
     *models.cases,
 )
 
 everything: tuple[Case, ...] = (*registry, *beyond.cases)
 
-__all__ = ["DTYPES", "Case", "everything", "registry", "run"]
+__all__ = [
+    "DTYPES",
+    "Case",
+    "everything",
+    "registry",
+    "run",
+]

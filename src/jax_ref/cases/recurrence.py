@@ -1,0 +1,134 @@
+"""Cases of the recurrent layers: with and without biases and lengths, of no step and of one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import manual_bp
+from jax_ref import references
+from jax_ref.cases.case import Case, Options, Sizes, away_from_zero, normal
+
+SIZES = (
+    {"batch_size": 2, "t": 3, "n": 4, "h": 5},
+    {"batch_size": 3, "t": 1, "n": 2, "h": 1},
+    {"batch_size": 2, "t": 0, "n": 3, "h": 4},
+    {"batch_size": 0, "t": 2, "n": 3, "h": 1},
+)
+MASKED_SIZES = ({"batch_size": 3, "t": 2, "n": 4, "h": 5},)
+
+
+def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return weights small enough that a state is not saturated, where it says little."""
+    return np.asarray(np.round(0.6 * normal(rng, *shape), 2))
+
+
+def _lengths(rng: np.random.Generator, batch: int, t: int) -> np.ndarray:
+    """Return lengths from 0 to t, the extremes first."""
+    lengths = rng.integers(0, t + 1, batch, dtype=np.int32)
+    lengths[:3] = [t // 2, t, 0][:batch]
+    return lengths
+
+
+def _layer(
+    rng: np.random.Generator,
+    batch_size: int,
+    t: int,
+    n: int,
+    h: int,
+    *,
+    width: int,
+    states: int = 1,
+) -> tuple[Any, ...]:
+    """Return x, the initial states, W, U and b of a layer of `width` gates."""
+    return (
+        normal(rng, batch_size, t, n),
+        *(normal(rng, batch_size, h) for _ in range(states)),
+        _weights(rng, n, width * h),
+        _weights(rng, h, width * h),
+        away_from_zero(rng, width * h),
+    )
+
+
+def _rnn(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer(rng, **sizes, width=1), None)
+
+
+def _rnn_masked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    *layer, _ = _layer(rng, **sizes, width=1)
+    return (*layer, None, _lengths(rng, sizes["batch_size"], sizes["t"]))
+
+
+RNN_OPTIONS = (
+    {"activation": "tanh"},
+    {"activation": "relu"},
+    {"activation": "relu", "slope_at_zero": 0.0},
+)
+
+
+def _long_or_first(sizes: Sizes, options: Options) -> bool:
+    """Return whether the option goes with the size: all with a long one, the first with any."""
+    return sizes["t"] > 2 or options == RNN_OPTIONS[0]
+
+
+def _case(
+    name: str,
+    draw: Callable[..., tuple[Any, ...]],
+    sizes: tuple[Sizes, ...] = SIZES,
+    **settings: Any,
+) -> Case:
+    reference = getattr(references.recurrence, name)
+    return Case(name, getattr(manual_bp, name), reference, draw, sizes, **settings)
+
+
+def _lstm(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer(rng, **sizes, width=4, states=2), None, None, None)
+
+
+def _lstm_peephole(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    *layer, _ = _layer(rng, **sizes, width=4, states=2)
+    lengths = _lengths(rng, sizes["batch_size"], sizes["t"])
+    return (*layer, None, normal(rng, 3, sizes["h"]), None, lengths)
+
+
+def _lstm_projected(
+    rng: np.random.Generator, batch_size: int, t: int, n: int, h: int, p: int
+) -> tuple[Any, ...]:
+    x, _, c0, W, _, b = _layer(rng, batch_size, t, n, h, width=4, states=2)
+    lengths = _lengths(rng, batch_size, t)
+    projection = normal(rng, h, p)
+    h0, U = normal(rng, batch_size, p), _weights(rng, p, 4 * h)
+    return x, h0, c0, W, U, b, normal(rng, 3, h), projection, lengths
+
+
+PROJECTED_SIZES = (
+    {"batch_size": 3, "t": 2, "n": 4, "h": 5, "p": 2},
+    {"batch_size": 2, "t": 0, "n": 3, "h": 1, "p": 4},
+)
+
+
+def _gru(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer(rng, **sizes, width=3), away_from_zero(rng, sizes["h"]), None)
+
+
+def _gru_masked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    lengths = _lengths(rng, sizes["batch_size"], sizes["t"])
+    return (*_layer(rng, **sizes, width=3), None, lengths)
+
+
+def _gru_without_bias(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer(rng, **sizes, width=3)[:-1], None, None, None)
+
+
+RESETS = ({"reset": "after"}, {"reset": "before"})
+
+cases = (
+    _case("rnn", _rnn, options=RNN_OPTIONS, fits=_long_or_first),
+    _case("rnn", _rnn_masked, MASKED_SIZES, variant="lengths, no bias"),
+    _case("lstm", _lstm),
+    _case("lstm", _lstm_peephole, MASKED_SIZES, variant="peephole, lengths, no bias"),
+    _case("lstm", _lstm_projected, PROJECTED_SIZES, variant="peephole, projection, lengths"),
+    _case("gru", _gru),
+    _case("gru", _gru_masked, MASKED_SIZES, options=RESETS, variant="lengths"),
+    _case("gru", _gru_without_bias, SIZES[:1], options=RESETS, variant="no bias"),
+)

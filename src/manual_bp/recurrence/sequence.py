@@ -1,0 +1,123 @@
+"""What the recurrent layers share: lengths, masks, products over time, cotangents of many outputs.
+
+Inside a layer time comes first, as `lax.scan` wants it, and half precision is float32.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Integer
+
+from manual_bp import op
+
+
+def expect_layer(name: str, x: jax.Array, h0: jax.Array) -> None:
+    """Raise a ValueError unless `x` is (batch, time, n) and `h0` is (batch, h)."""
+    op.expect_rank(name, "x", x, 3, 3)
+    op.expect_shape(name, "h0", h0, (x.shape[0], None), f"for x of shape {x.shape}")
+
+
+def expect_weights(
+    name: str, x: jax.Array, hidden: int, W: jax.Array, U: jax.Array, width: int
+) -> None:
+    """Raise a ValueError unless `W` takes `x`, and `U` the hidden state, to the width."""
+    op.expect_shape(name, "W", W, (x.shape[-1], width), f"for x of shape {x.shape}")
+    op.expect_shape(name, "U", U, (hidden, width), f"for W of shape {W.shape}")
+
+
+def optional(
+    name: str, argument: str, array: Any, x: jax.Array, shape: Sequence[int], why: str
+) -> jax.Array | None:
+    """Return the array, checked against the dtype of `x` and the shape, or None for None."""
+    if array is None:
+        return None
+    _, array = op.floating(name, x=x, **{argument: array})
+    op.expect_shape(name, argument, array, shape, why)
+    return array
+
+
+def expect_lengths(name: str, lengths: Any, x: jax.Array) -> Integer[Array, " batch"] | None:
+    """Return the lengths as an array, or None for None.
+
+    Raises:
+      TypeError: the lengths are no integers.
+      ValueError: they are not one a sample, or one can be read that lies outside 0 … time.
+    """
+    if lengths is None:
+        return None
+    if not jnp.issubdtype(jnp.result_type(lengths), jnp.integer):
+        came = jnp.result_type(lengths)
+        raise TypeError(op.complaint(name, "lengths", "an integer dtype", came))
+    array, (batch, time, _) = jnp.asarray(lengths), x.shape
+    op.expect_shape(name, "lengths", array, (batch,), f"for x of shape {x.shape}")
+    if not isinstance(array, jax.core.Tracer) and batch:
+        values = np.asarray(lengths)
+        for extreme in (values.min(), values.max()):
+            if not 0 <= extreme <= time:
+                raise ValueError(op.complaint(name, "lengths", f"0 … {time}", extreme))
+    # A narrow dtype may not hold the number of steps.
+    return array.astype(jnp.int32)
+
+
+def active(
+    lengths: Integer[Array, " batch"] | None, time: int
+) -> Bool[Array, "time batch 1"] | None:
+    """Return where a step lies within the length of its sample; None for everywhere."""
+    if lengths is None:
+        return None
+    steps = jnp.arange(time, dtype=lengths.dtype)[:, None, None]
+    return steps < lengths[None, :, None]
+
+
+def choose(mask: jax.Array | None, inside: jax.Array, outside: jax.Array | float) -> jax.Array:
+    """Return one value within the length of a sample and another beyond it."""
+    return inside if mask is None else jnp.where(mask, inside, outside)
+
+
+def sigmoid(u: jax.Array) -> jax.Array:
+    """Return 1/(1+e^(−u))."""
+    return 1 / (1 + jnp.exp(-u))
+
+
+def by_time(x: Float[Array, "batch time n"], W: Float[Array, "n m"]) -> jax.Array:
+    """Return x W as (time, batch, m), one product for all steps."""
+    return jnp.einsum("btn,nm->tbm", op.wide(x), op.wide(W))
+
+
+def biased(u: jax.Array, b: jax.Array | None) -> jax.Array:
+    """Return u + b, or u where there is no bias."""
+    return u if b is None else u + jnp.broadcast_to(op.wide(b), u.shape)
+
+
+def before(first: jax.Array, states: jax.Array) -> jax.Array:
+    """Return the state that each step started from: the first, then all but the last."""
+    return jnp.concatenate([op.wide(first)[None], states])[:-1]
+
+
+def outer(left: jax.Array, right: jax.Array) -> jax.Array:
+    """Return Σ leftᵀ right over time and batch."""
+    rows = math.prod(left.shape[:2])
+    return left.reshape(rows, left.shape[2]).T @ right.reshape(rows, right.shape[2])
+
+
+def expect_cotangents(
+    name: str, dy: Any, shapes: dict[str, Sequence[int]], dtype: Any
+) -> tuple[jax.Array, ...]:
+    """Return the cotangents of all outputs in wide dtype, or raise unless they fit them."""
+    outputs = ", ".join(f"d{output}" for output in shapes)
+    if not isinstance(dy, tuple) or len(dy) != len(shapes):
+        came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
+        raise ValueError(op.complaint(name, "dy", f"the tuple ({outputs})", came))
+    arrays = []
+    for (output, shape), one in zip(shapes.items(), dy, strict=True):
+        array = jnp.asarray(one)
+        if array.dtype != dtype:
+            expected = f"{dtype}, the dtype of {output}"
+            raise TypeError(op.complaint(name, f"d{output}", expected, array.dtype))
+        op.expect_shape(name, f"d{output}", array, shape, f"of {output}")
+        arrays.append(op.wide(array))
+    return tuple(arrays)

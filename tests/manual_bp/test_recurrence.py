@@ -1,0 +1,294 @@
+"""Recurrent layers: any shape, lengths, kinks, extremes, PyTorch's layers, bad input."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from drawing import cases_of, check_drawn, drawn
+from hypothesis import given
+from hypothesis import strategies as st
+
+import manual_bp
+from jax_ref import cases
+
+CELLS = {"rnn": (1, 1), "lstm": (4, 2), "gru": (3, 1)}  # gates, states
+every_cell = pytest.mark.parametrize("name", CELLS)
+
+
+def random(*shape: int, seed: int = 0) -> Any:
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
+
+
+def layer(name: str, batch: int = 2, t: int = 3, n: int = 4, h: int = 5) -> list[Any]:
+    """Return x, the initial states, W, U and b."""
+    gates, states = CELLS[name]
+    shapes = [(batch, t, n), *[(batch, h)] * states, (n, gates * h), (h, gates * h), (gates * h,)]
+    return [random(*shape, seed=seed) / 2 for seed, shape in enumerate(shapes)]
+
+
+def pull(name: str, *args: Any, **settings: Any) -> tuple[Any, Any, Any]:
+    """Return the outputs, cotangents drawn for them, and the cotangents of all arguments."""
+    op = getattr(manual_bp, name)
+    y, residual = op.forward(*args, **settings)
+    dy = tuple(random(*one.shape, seed=9 + k).astype(one.dtype) for k, one in enumerate(y))
+    return y, dy, op.backward(residual, dy)
+
+
+def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
+    with pytest.raises(kind) as caught:
+        function(*args, **keywords)
+    return str(caught.value)
+
+
+WITH_LENGTHS = [case for case in cases_of(*CELLS) if "lengths" in case.variant]
+
+
+@pytest.mark.parametrize("case", WITH_LENGTHS, ids=lambda case: case.name)
+@given(data=st.data())
+def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+    check_drawn(case, *data.draw(drawn(case)))
+
+
+@every_cell
+def test_a_short_sample_is_as_if_cut_and_alone(name: str) -> None:
+    x, *rest = layer(name)
+    states = CELLS[name][1]
+    lengths = jnp.asarray([3, 2])
+    op = getattr(manual_bp, name)
+    inputs = [x, *rest]
+    y, residual = op.forward(*inputs, lengths=lengths)
+    dy = tuple(random(*one.shape, seed=9 + k) for k, one in enumerate(y))
+    dx, *dstates = op.backward(residual, dy)[: 1 + states]
+    cut = [x[1:, :2], *(state[1:] for state in rest[:states]), *rest[states:]]
+    y_cut, residual_cut = op.forward(*cut)
+    dy_cut = (dy[0][1:, :2], *(one[1:] for one in dy[1:]))
+    dx_cut, *dstates_cut = op.backward(residual_cut, dy_cut)[: 1 + states]
+    assert not y[0][1, 2:].any()
+    assert not dx[1, 2:].any()
+    pairs = ((y[0][1:, :2], y_cut[0]), (dx[1:, :2], dx_cut))
+    for came, wanted in (*pairs, *zip(dstates, dstates_cut, strict=True)):
+        np.testing.assert_allclose(came[-1:], wanted, rtol=1e-12, atol=1e-15)
+
+
+@every_cell
+def test_what_lies_beyond_the_length_counts_for_nothing(name: str) -> None:
+    x, *rest = layer(name)
+    lengths = jnp.asarray([3, 1])
+    op = getattr(manual_bp, name)
+    spoilt = x.at[1, 1:].set(1e4)
+    (y, residual), (other, of_other) = (
+        op.forward(one, *rest, lengths=lengths) for one in (x, spoilt)
+    )
+    dy = tuple(random(*one.shape) for one in y)
+    gradients, of_spoilt = op.backward(residual, dy), op.backward(of_other, dy)
+    for came, wanted in zip(
+        jax.tree.leaves((other, of_spoilt)), jax.tree.leaves((y, gradients)), strict=True
+    ):
+        np.testing.assert_array_equal(came, wanted)
+
+
+@every_cell
+def test_no_step_passes_the_states_through(name: str) -> None:
+    args = layer(name, t=0)
+    y, dy, gradients = pull(name, *args)
+    states = CELLS[name][1]
+    for given_, out, d_out, d_in in zip(
+        args[1 : 1 + states], y[1:], dy[1:], gradients[1:], strict=False
+    ):
+        np.testing.assert_array_equal(out, given_)
+        np.testing.assert_array_equal(d_in, d_out)
+    assert not any(leaf.any() for leaf in jax.tree.leaves(gradients[1 + states :]))
+
+
+@every_cell
+def test_lengths_out_of_range_under_jit_are_cut(name: str) -> None:
+    args, op = layer(name), getattr(manual_bp, name)
+
+    def run(lengths: Any) -> Any:
+        return op.forward(*args, lengths=lengths)[0]
+
+    came, wanted = jax.jit(run)(jnp.asarray([-2, 9])), run(jnp.asarray([0, 3]))
+    for one, other in zip(came, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-14)
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_extreme_pre_activations_are_finite(name: str, dtype: str) -> None:
+    x, *rest = (array.astype(dtype) for array in layer(name))
+    y, _, gradients = pull(name, 1e4 * jnp.sign(x), *rest)
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((y, gradients)))
+
+
+@every_cell
+def test_bad_arguments_are_refused(name: str, without_annotations: None) -> None:
+    args, op, (gates, states) = layer(name), getattr(manual_bp, name), CELLS[name]
+    at = {"x": 0, "h0": 1, "W": 1 + states, "U": 2 + states, "b": 3 + states}
+
+    def refused(kind: type[Exception], argument: str, value: Any) -> str:
+        bad = list(args)
+        bad[at[argument]] = value
+        return complaint(kind, op.forward, *bad)
+
+    width = 5 * gates
+    assert refused(ValueError, "x", jnp.ones((2, 3))) == (
+        f"{name}: x: expected rank 3, got shape (2, 3)"
+    )
+    assert refused(ValueError, "h0", jnp.ones((3, 5))) == (
+        f"{name}: h0: expected shape (2, _) for x of shape (2, 3, 4), got (3, 5)"
+    )
+    assert refused(ValueError, "W", jnp.ones((5, width))) == (
+        f"{name}: W: expected shape (4, {width}) for x of shape (2, 3, 4), got (5, {width})"
+    )
+    assert refused(ValueError, "U", jnp.ones((4, width))) == (
+        f"{name}: U: expected shape (5, {width}) for W of shape (4, {width}), got (4, {width})"
+    )
+    assert refused(ValueError, "b", jnp.ones(7)) == (
+        f"{name}: b: expected shape ({width},) for W of shape (4, {width}), got (7,)"
+    )
+    assert refused(TypeError, "x", jnp.ones((2, 3, 4), int)) == (
+        f"{name}: x: expected a floating dtype, got int64"
+    )
+    assert refused(TypeError, "b", jnp.ones(width, jnp.float32)) == (
+        f"{name}: b: expected float64, the dtype of x, got float32"
+    )
+
+
+@every_cell
+def test_bad_lengths_are_refused(name: str, without_annotations: None) -> None:
+    args, op = layer(name), getattr(manual_bp, name)
+    for lengths, kind, wanted in (
+        (jnp.ones(2), TypeError, "an integer dtype, got float64"),
+        (jnp.ones(3, int), ValueError, "shape (2,) for x of shape (2, 3, 4), got (3,)"),
+        (jnp.asarray([1, 4]), ValueError, "0 … 3, got 4"),
+        (jnp.asarray([-1, 2]), ValueError, "0 … 3, got -1"),
+    ):
+        came = complaint(kind, op.forward, *args, lengths=lengths)
+        assert came == f"{name}: lengths: expected {wanted}"
+
+
+@every_cell
+def test_bad_cotangents_are_refused(name: str, without_annotations: None) -> None:
+    op, states = getattr(manual_bp, name), CELLS[name][1]
+    (ys, *finals), residual = op.forward(*layer(name))
+    names = "dys, dh_T" if states == 1 else "dys, dh_T, dc_T"
+    place = f"{name}: dy: expected the tuple ({names}), got"
+    assert complaint(ValueError, op.backward, residual, ys) == f"{place} ArrayImpl"
+    assert complaint(ValueError, op.backward, residual, (ys,)) == f"{place} 1 of them"
+    assert complaint(ValueError, op.backward, residual, (ys, *(one[1:] for one in finals))) == (
+        f"{name}: dh_T: expected shape (2, 5) of h_T, got (1, 5)"
+    )
+    assert complaint(TypeError, op.backward, residual, (ys.astype("float32"), *finals)) == (
+        f"{name}: dys: expected float64, the dtype of ys, got float32"
+    )
+
+
+def test_the_slope_of_relu_at_zero_is_a_setting() -> None:
+    zero, one = jnp.zeros((1, 1, 1)), jnp.ones((1, 1))
+    for slope in (1.0, 0.0, 0.25):
+        _, residual = manual_bp.rnn.forward(
+            zero, zero[0], one, one, None, activation="relu", slope_at_zero=slope
+        )
+        dx, dh0, *_ = manual_bp.rnn.backward(residual, (one[None], one))
+        assert (float(dx[0, 0, 0]), float(dh0[0, 0])) == (2 * slope, 2 * slope)
+
+
+def test_an_unknown_activation_is_refused(without_annotations: None) -> None:
+    assert complaint(ValueError, manual_bp.rnn.forward, *layer("rnn"), activation="sine") == (
+        "rnn: activation: expected one of 'tanh', 'relu', got 'sine'"
+    )
+
+
+def agree(came: Any, wanted: Any) -> None:
+    for one, other in zip(jax.tree.leaves(came), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_peepholes_of_zero_and_the_identity_as_projection_change_nothing() -> None:
+    args = layer("lstm")
+    y, _, gradients = pull("lstm", *args)
+    y_too, _, (*gradients_too, dpeephole, dP, _) = pull(
+        "lstm", *args, jnp.zeros((3, 5)), jnp.eye(5)
+    )
+    agree((y_too, gradients_too), (y, list(gradients[:6])))
+    assert (dpeephole.shape, dP.shape) == ((3, 5), (5, 5))
+
+
+def test_the_reset_gate_commutes_with_a_diagonal_product() -> None:
+    x, h0, W, U, b = layer("gru")
+    U = U.at[:, 10:].set(jnp.diag(U[:, 12]))
+    after, before = (pull("gru", x, h0, W, U, b, reset=reset) for reset in ("after", "before"))
+    on = jnp.concatenate([jnp.ones((5, 10)), jnp.eye(5)], 1)
+    pairs = ((dx, dh0, dW, on * dU, db) for _, _, (dx, dh0, dW, dU, db, *_) in (after, before))
+    agree(after[0], before[0])
+    agree(*pairs)
+
+
+def test_bad_settings_of_a_gru_are_refused(without_annotations: None) -> None:
+    forward, args = manual_bp.gru.forward, layer("gru")
+    assert complaint(ValueError, forward, *args, reset="never") == (
+        "gru: reset: expected one of 'after', 'before', got 'never'"
+    )
+    assert complaint(ValueError, forward, *args, jnp.ones(5), reset="before") == (
+        "gru: b_n: expected None for reset='before', got (5,)"
+    )
+    assert complaint(ValueError, forward, *args, jnp.ones(4)) == (
+        "gru: b_n: expected shape (5,) for h0 of shape (2, 5), got (4,)"
+    )
+
+
+def test_bad_weights_of_an_lstm_are_refused(without_annotations: None) -> None:
+    forward, (x, h0, c0, *weights) = manual_bp.lstm.forward, layer("lstm")
+    assert complaint(ValueError, forward, x, h0, c0[:, :4], *weights) == (
+        "lstm: c0: expected shape (2, 5) for h0 of shape (2, 5), got (2, 4)"
+    )
+    assert complaint(ValueError, forward, x, h0, c0, *weights, jnp.ones((4, 5))) == (
+        "lstm: peephole: expected shape (3, 5) for c0 of shape (2, 5), got (4, 5)"
+    )
+    assert complaint(ValueError, forward, x, h0, c0, *weights, None, jnp.ones((5, 4))) == (
+        "lstm: projection: expected shape (5, 5) for c0 of shape (2, 5), got (5, 4)"
+    )
+
+
+def against_torch(module: Any, args: list[Any], name: str, **settings: Any) -> None:
+    """Hold outputs, dx, d(states), dW, dU and db against a PyTorch layer of one direction."""
+    torch = pytest.importorskip("torch")
+    states = CELLS[name][1]
+    x, *rest = args
+    initial, (W, U, b) = rest[:states], rest[states : states + 3]
+    y, dy, (dx, *d_rest) = pull(name, *args, **settings)
+    theirs = module(x.shape[2], U.shape[0], batch_first=True, dtype=torch.float64)
+    for parameter, value in (("weight_ih_l0", W.T), ("weight_hh_l0", U.T), ("bias_ih_l0", b)):
+        getattr(theirs, parameter).data = torch.tensor(np.array(value))
+    theirs.bias_hh_l0.data.zero_()
+    inputs = [torch.tensor(np.array(one), requires_grad=True) for one in (x, *initial)]
+    first = [one[None] for one in inputs[1:]]
+    outputs, last = theirs(inputs[0], first[0] if states == 1 else tuple(first))
+    finals = (last,) if states == 1 else last
+    upstream = [torch.tensor(np.array(one)) for one in dy]
+    torch.autograd.backward([outputs, *finals], [upstream[0], *(one[None] for one in upstream[1:])])
+    pairs = [(y[0], outputs), *zip(y[1:], (one[0] for one in finals), strict=True)]
+    pairs += [(came, one.grad) for came, one in zip((dx, *d_rest[:states]), inputs, strict=True)]
+    dW, dU, db = d_rest[states : states + 3]
+    pairs += [(dW.T, theirs.weight_ih_l0.grad), (dU.T, theirs.weight_hh_l0.grad)]
+    pairs += [(db, theirs.bias_ih_l0.grad)]
+    for came, wanted in pairs:
+        np.testing.assert_allclose(came, wanted.detach().numpy(), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_pytorch_has_the_same_rnn(activation: str) -> None:
+    torch = pytest.importorskip("torch")
+
+    def module(n: int, h: int, **settings: Any) -> Any:
+        return torch.nn.RNN(n, h, nonlinearity=activation, **settings)
+
+    against_torch(module, layer("rnn"), "rnn", activation=activation)
+
+
+def test_pytorch_has_the_same_lstm_and_gru() -> None:
+    torch = pytest.importorskip("torch")
+    against_torch(torch.nn.LSTM, layer("lstm"), "lstm")
+    against_torch(torch.nn.GRU, layer("gru"), "gru")
