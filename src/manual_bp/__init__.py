@@ -19,8 +19,12 @@ from manual_bp.activations import (
 )
 from manual_bp.dense import linear, linear_column, log_softmax, softmax
 from manual_bp.losses import (
+    absolute_error,
     binary_cross_entropy,
     binary_cross_entropy_on_probabilities,
+    hinge,
+    huber,
+    kl_divergence,
     softmax_cross_entropy,
     softmax_squared_error,
     squared_error,
@@ -29,13 +33,17 @@ from manual_bp.models import chain, mlp
 from manual_bp.regularization import weight_decay
 
 __all__ = [
+    "absolute_error",
     "activations",
     "adapters",
     "binary_cross_entropy",
     "binary_cross_entropy_on_probabilities",
     "chain",
+    "hinge",
+    "huber",
     "identity",
     "init",
+    "kl_divergence",
     "leaky_relu",
     "linear",
     "linear_column",
