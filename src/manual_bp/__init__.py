@@ -52,8 +52,12 @@ from manual_bp.indexing import (
     where,
 )
 from manual_bp.losses import (
+    absolute_error,
     binary_cross_entropy,
     binary_cross_entropy_on_probabilities,
+    hinge,
+    huber,
+    kl_divergence,
     softmax_cross_entropy,
     softmax_squared_error,
     squared_error,
@@ -107,6 +111,7 @@ from manual_bp.resampling import (
 )
 
 __all__ = [
+    "absolute_error",
     "activations",
     "adapters",
     "adaptive_max_pool",
@@ -131,10 +136,13 @@ __all__ = [
     "global_mean_pool",
     "group_norm",
     "gru",
+    "hinge",
+    "huber",
     "identity",
     "im2col",
     "init",
     "instance_norm",
+    "kl_divergence",
     "l2_normalize",
     "layer_norm",
     "leaky_relu",

@@ -19,6 +19,10 @@ NAMES = (
     "binary_cross_entropy_on_probabilities",
     "softmax_cross_entropy",
     "softmax_squared_error",
+    "absolute_error",
+    "huber",
+    "hinge",
+    "kl_divergence",
 )
 FIRST = {
     "squared_error": ("prediction", "target"),
@@ -26,6 +30,10 @@ FIRST = {
     "binary_cross_entropy_on_probabilities": ("probabilities", "targets"),
     "softmax_cross_entropy": ("logits", "labels"),
     "softmax_squared_error": ("logits", "target"),
+    "absolute_error": ("prediction", "target"),
+    "huber": ("prediction", "target"),
+    "hinge": ("scores", "targets"),
+    "kl_divergence": ("log_q", "p"),
 }
 every_loss = pytest.mark.parametrize("name", NAMES)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
@@ -295,3 +303,102 @@ def test_labels_of_a_wrong_shape_or_dtype_are_refused(without_annotations: None)
     assert complaint(TypeError, forward, u, jnp.zeros((2, 3), bool)) == (
         f"{place} expected a floating dtype, got bool"
     )
+
+
+@every_dtype
+def test_the_slope_of_the_absolute_error_at_its_kink_is_0(dtype: str) -> None:
+    e = jnp.asarray([[-1e4], [-0.5], [0.0], [0.5], [1e4]], dtype)
+    loss, dprediction, dtarget = pull("absolute_error", e, jnp.zeros_like(e))
+    np.testing.assert_array_equal(loss, jnp.abs(e)[:, 0])
+    assert dprediction[:, 0].tolist() == [-1, -1, 0, 1, 1]
+    assert dtarget[:, 0].tolist() == [1, 1, 0, -1, -1]
+
+
+@every_dtype
+def test_huber_is_smooth_where_its_pieces_meet_and_finite_far_out(dtype: str) -> None:
+    e = jnp.asarray([[-1e4], [-1.0], [-0.5], [0.0], [0.5], [1.0], [1e4]], dtype)
+    loss, dprediction, _ = pull("huber", e, jnp.zeros_like(e))
+    far = np.float64(e[-1, 0])
+    wanted = [far - 0.5, 0.5, 0.125, 0, 0.125, 0.5, far - 0.5]
+    np.testing.assert_allclose(np.float64(loss), wanted, rtol=float(jnp.finfo(dtype).eps))
+    assert dprediction[:, 0].tolist() == [-1, -1, -0.5, 0, 0.5, 1, 1]
+
+
+def test_huber_with_a_wide_delta_is_the_squared_error() -> None:
+    rng = np.random.default_rng(0)
+    args = tuple(jnp.asarray(rng.standard_normal((3, 4))) for _ in range(2))
+    loss, residual = manual_bp.huber.forward(*args, delta=1e3)
+    wanted, squared = manual_bp.squared_error.forward(*args)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-14)
+    dy = jnp.asarray(1.5)
+    for one, other in zip(
+        manual_bp.huber.backward(residual, dy),
+        manual_bp.squared_error.backward(squared, dy),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-14)
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, float("nan")])
+def test_a_delta_that_is_not_positive_is_refused(delta: float, without_annotations: None) -> None:
+    assert complaint(
+        ValueError, manual_bp.huber.forward, jnp.ones((2, 3)), jnp.ones((2, 3)), delta=delta
+    ) == (f"huber: delta: expected a positive number, got {delta}")
+
+
+@every_dtype
+def test_a_sample_on_its_margin_does_not_pull(dtype: str) -> None:
+    scores = jnp.asarray([[1.0], [-1.0], [0.5], [-1e4], [1e4]], dtype)
+    targets = jnp.asarray([[1.0], [-1.0], [-1.0], [1.0], [1.0]], dtype)
+    loss, dscores, dtargets = pull("hinge", scores, targets)
+    far = np.float64(scores[-1, 0])
+    ulp = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(np.float64(loss), [0, 0, 1.5, far + 1, 0], rtol=ulp)
+    assert dscores[:, 0].tolist() == [0, 0, 1, -1, 0]
+    np.testing.assert_array_equal(np.float64(dtargets)[:, 0], [0, 0, -0.5, far, 0])
+
+
+@every_dtype
+def test_kl_divergence_at_probability_0_and_of_equal_distributions(dtype: str) -> None:
+    log_q = jnp.asarray([[-1.0, -np.inf], [0.0, -1e4]], dtype)
+    p = jnp.asarray([[1.0, 0.0], [1.0, 0.0]], dtype)
+    loss, dlog_q, dp = pull("kl_divergence", log_q, p)
+    assert loss.tolist() == [1, 0]
+    np.testing.assert_array_equal(dlog_q, -p)
+    assert dp[:, 0].tolist() == [2, 1]
+    assert dp[1, 1] == -jnp.inf
+
+
+def test_kl_divergence_of_a_negative_probability_is_nan() -> None:
+    loss, _, dp = pull("kl_divergence", jnp.asarray([-1.0]), jnp.asarray([-0.1]))
+    assert jnp.isnan(loss)
+    assert jnp.isnan(dp).all()
+
+
+def test_kl_divergence_is_the_cross_entropy_less_the_entropy() -> None:
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((3, 5)))
+    p, _ = manual_bp.softmax.forward(jnp.roll(u, 1, axis=0))
+    log_q, residual = manual_bp.log_softmax.forward(u)
+    loss, dlog_q, _ = pull("kl_divergence", log_q, p)
+    (du,) = manual_bp.log_softmax.backward(residual, dlog_q)
+    cross, wanted_du, _ = pull("softmax_cross_entropy", u, p)
+    np.testing.assert_allclose(loss, cross + (p * jnp.log(p)).sum(-1), rtol=1e-12)
+    np.testing.assert_allclose(du, wanted_du, rtol=1e-12, atol=1e-15)
+
+
+def test_pytorch_agrees_on_regression_losses() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((4, 3)), rng.uniform(0.1, 0.9, (4, 3))
+    theirs = {
+        "absolute_error": torch.nn.functional.l1_loss,
+        "huber": torch.nn.functional.huber_loss,
+        "kl_divergence": torch.nn.functional.kl_div,
+    }
+    for name, function in theirs.items():
+        x = torch.tensor(a, requires_grad=True)
+        loss = function(x, torch.tensor(b), reduction="sum")
+        loss.backward()
+        ours, dx, _ = pull(name, jnp.asarray(a), jnp.asarray(b), reduction="sum")
+        np.testing.assert_allclose(ours, loss.item(), rtol=1e-12)
+        np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-12, atol=1e-15)

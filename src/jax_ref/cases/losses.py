@@ -4,7 +4,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, Options, Sizes, normal
+from jax_ref.cases.case import Case, Options, Sizes, away_from_zero, normal
 
 SIZES = (
     {"batch": (4,), "n": 5},
@@ -71,6 +71,23 @@ def _sure_soft(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tupl
     return logits, _uniform(rng, *batch, n)
 
 
+def _errors_between_halves(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return predictions and targets whose errors keep a tenth away from the multiples of ½."""
+    target = normal(rng, *batch, n)
+    error = np.round(2 * normal(rng, *batch, n)) / 2 + 0.25
+    return target + error + np.round(rng.uniform(-0.15, 0.15, error.shape), 2), target
+
+
+def _margins(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return scores that miss or exceed the margin of their targets ±1 by more than 0.05."""
+    targets = rng.choice([-1.0, 1.0], (*batch, n))
+    return targets * (1 + away_from_zero(rng, *batch, n)), targets
+
+
+def _log_probabilities(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    return np.round(np.log(_uniform(rng, *batch, n)), 2), _uniform(rng, *batch, n)
+
+
 _VARIANTS = (
     ("squared_error", "", _real_targets),
     ("binary_cross_entropy", "soft targets", _soft_targets),
@@ -80,6 +97,9 @@ _VARIANTS = (
     ("softmax_cross_entropy", "one-hot labels", _one_hot),
     ("softmax_cross_entropy", "soft labels", _soft_targets),
     ("softmax_squared_error", "", _soft_targets),
+    ("absolute_error", "", _errors_between_halves),
+    ("hinge", "", _margins),
+    ("kl_divergence", "", _log_probabilities),
 )
 
 _everywhere = tuple(
@@ -97,6 +117,19 @@ _everywhere = tuple(
 )
 
 _special = (
+    Case(
+        "huber",
+        manual_bp.huber,
+        references.losses.huber,
+        _errors_between_halves,
+        SIZES,
+        options=(
+            {"reduction": "mean"},
+            {"reduction": "sum", "delta": 0.5},
+            {"reduction": "none", "delta": 1.5},
+        ),
+        fits=_fits,
+    ),
     *(
         Case(
             "softmax_cross_entropy",

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp, xlog1py, xlogy
+from jax.scipy.special import entr, logsumexp, xlog1py, xlogy
 from jaxtyping import Array, Float, Integer
 
 Outputs = Float[Array, "*batch n"]
@@ -74,6 +74,33 @@ def softmax_squared_error(
     return squared_error(jax.nn.softmax(logits, axis=-1), target, reduction=reduction)
 
 
+def absolute_error(prediction: Outputs, target: Outputs, *, reduction: str = "mean") -> Loss:
+    """Return Σ (max(prediction, target) − min(prediction, target))."""
+    spread = jnp.maximum(prediction, target) - jnp.minimum(prediction, target)
+    return _reduce(jnp.sum(spread, -1), reduction)
+
+
+def huber(
+    prediction: Outputs, target: Outputs, *, delta: float = 1.0, reduction: str = "mean"
+) -> Loss:
+    """Return ½ e² less what the parabola exceeds its tangents by beyond ±δ."""
+    e = prediction - target
+    beyond = jax.nn.relu(e - delta) ** 2 + jax.nn.relu(-e - delta) ** 2
+    return _reduce(0.5 * jnp.sum(e**2 - beyond, -1), reduction)
+
+
+def hinge(scores: Outputs, targets: Outputs, *, reduction: str = "mean") -> Loss:
+    """Return Σ ½ (m + |m|) of the margins that are missing."""
+    missing = 1 - targets * scores
+    return _reduce(0.5 * jnp.sum(missing + jnp.abs(missing), -1), reduction)
+
+
+def kl_divergence(log_q: Outputs, p: Outputs, *, reduction: str = "mean") -> Loss:
+    """Return the cross-entropy less the entropy."""
+    cross = -jnp.einsum("...n,...n->...", p, log_q)
+    return _reduce(cross - jnp.sum(entr(p), -1), reduction)
+
+
 table: Mapping[str, Callable[..., Array]] = MappingProxyType(
     {
         f.__name__: f
@@ -83,6 +110,10 @@ table: Mapping[str, Callable[..., Array]] = MappingProxyType(
             binary_cross_entropy_on_probabilities,
             softmax_cross_entropy,
             softmax_squared_error,
+            absolute_error,
+            huber,
+            hinge,
+            kl_divergence,
         )
     }
 )

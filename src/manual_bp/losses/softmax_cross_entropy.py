@@ -19,13 +19,12 @@ Source   Bridle 1990
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from manual_bp import op
 from manual_bp.dense.log_softmax import log_normalise
+from manual_bp.losses import labels as labelling
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
@@ -40,23 +39,6 @@ class Residual:
     labels: Integer[Array, "*batch"] | Float[Array, "*batch v"]
     dtype: Any = op.static()
     reduction: Reduction = op.static()
-
-
-def _check_range(labels: Any, classes: int) -> None:
-    if isinstance(labels, jax.core.Tracer) or not np.size(labels):
-        return
-    values = np.asarray(labels)
-    for extreme in (values.min(), values.max()):
-        if not 0 <= extreme < classes:
-            raise ValueError(op.complaint(NAME, "labels", f"0 … {classes - 1}", extreme))
-
-
-def _one_hot(labels: Integer[Array, "*batch"], classes: int) -> tuple[jax.Array, jax.Array]:
-    """Return where a class is the label, (*batch, v), and where a label is a class, (*batch,)."""
-    # A narrow dtype may not hold the number of classes.
-    labels = labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
-    numbers = jnp.arange(classes, dtype=labels.dtype).reshape(*(1,) * labels.ndim, -1)
-    return labels[..., None] == numbers, (labels >= 0) & (labels < classes)
 
 
 def forward(
@@ -85,10 +67,10 @@ def forward(
         shape = logits.shape[:-1]
         op.expect_shape(NAME, "labels", jnp.asarray(labels), shape, "for integer labels")
         # Before JAX sees them: without float64 it would cut 64 bits to 32.
-        _check_range(labels, logits.shape[-1])
+        labelling.expect_range(NAME, labels, logits.shape[-1])
         labels = jnp.asarray(labels)
         reductions.check(NAME, labels.shape, reduction)
-        at_label, known = _one_hot(labels, logits.shape[-1])
+        at_label, known = labelling.one_hot(labels, logits.shape[-1])
         losses = jnp.where(known, -jnp.where(at_label, log_p, 0).sum(-1), jnp.nan)
     else:
         _, labels = op.floating(NAME, logits=logits, labels=labels)
@@ -106,7 +88,7 @@ def backward(
     log_p, labels, dtype = residual.log_p, residual.labels, residual.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, log_p.shape[:-1], dtype)
     if jnp.issubdtype(labels.dtype, jnp.integer):
-        at_label, known = _one_hot(labels, log_p.shape[-1])
+        at_label, known = labelling.one_hot(labels, log_p.shape[-1])
         slope = jnp.where(at_label, jnp.expm1(log_p), jnp.exp(log_p))  # (3), (1)
         return jnp.where(known[..., None], dl * slope, jnp.nan).astype(dtype), None
     t = op.wide(labels)
