@@ -217,6 +217,27 @@ def _signs(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return normal(rng, n), np.arange(n, dtype=np.int32) % 3 - 1
 
 
+# Below the first kink, at it, between, at the last, above.
+_FIVE_SLOPES: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
+    "relu6": ((-1, 0, 4, 6, 7), (0, 1, 1, 1, 0)),
+    "hard_sigmoid": ((-4, -3, 1, 3, 4), (0, 1 / 6, 1 / 6, 1 / 6, 0)),
+    "hard_tanh": ((-2, -1, 0, 1, 2), (0, 1, 1, 1, 0)),
+    "hard_swish": ((-4, -3, 0, 3, 4), (0, -0.5, 0.5, 1.5, 1)),
+}
+
+
+def _five_slopes(name: str) -> Case:
+    points, slopes = _FIVE_SLOPES[name]
+    return Case(
+        name,
+        _Slopes(getattr(manual_bp, name)),
+        lambda v, _u: v * jnp.asarray(slopes, v.dtype),
+        lambda rng: (normal(rng, len(points)), np.asarray(points, dtype=np.int32)),
+        ({},),
+        variant="slopes",
+    )
+
+
 cases: tuple[Case, ...] = (
     ModelCase(
         "mlp",
@@ -283,4 +304,5 @@ cases: tuple[Case, ...] = (
         options=({"slope_at_zero": 0.5, "negative_slope": 0.3},),
         variant="slopes",
     ),
+    *map(_five_slopes, _FIVE_SLOPES),
 )
