@@ -17,19 +17,51 @@ whatever keeps its digits:
   identity     y = u;  y' = 1
   softplus     y = ln(1+e^u), so e^(−y) = 1/(1+e^u) and y' = e^u/(1+e^u) = 1 − e^(−y)
   log-sigmoid  y = ln σ(u) = −softplus(−u), so e^y = σ(u) and y' = 1 − σ(u) = 1 − e^y
+  relu6        y = min(max(u, 0), 6);  y' = 1 for 0 < u < 6, 0 outside
+  squared relu y = max(u, 0)²;  y' = 2 max(u, 0)
+  elu          y = u for u ≥ 0, α (e^u−1) for u < 0;  y' = 1 for u > 0, α e^u for u < 0
+  celu         y = u for u ≥ 0, α (e^(u/α)−1) for u < 0;  y' = 1 for u ≥ 0, e^(u/α) for u < 0
+  selu         λ times elu, with λ and α that keep mean 0 and variance 1;  y' likewise
+  silu         y = u σ(u);  y' = σ(u) + u σ'(u),  with σ' as above
+  quick gelu   y = u σ(βu), β = 1.702;  y' = σ(βu) + β u σ'(βu)
+  tanh gelu    y = ½u (1 + tanh v) = u σ(2v), v = √(2/π) (u + a u³), a = 0.044715;
+               y' = σ(2v) + 2u σ'(2v) v',  v' = √(2/π) (1 + 3a u²)
+  gelu         y = u Φ(u), Φ(u) = ½ erfc(−u/√2);  y' = Φ(u) + u φ(u), φ(u) = Φ'(u) = e^(−u²/2)/√(2π)
+  mish         y = u t, t = tanh ln(1+e^u) = n (n+2)/d, with n = e^u and d = n² + 2n + 2;
+               y' = t + u t',  t' = 4n (n+1)/d²;  for u ≥ 0 both are expanded by e^(−2u)
+  softsign     y = u/(1+|u|);  y' = (1 + |u| − |u|)/(1+|u|)² = 1/(1+|u|)²
+  hard sigmoid y = min(max(u+3, 0), 6)/6;  y' = 1/6 for |u| < 3, 0 outside
+  hard tanh    y = min(max(u, −1), 1);  y' = 1 for |u| < 1, 0 outside
+  hard swish   y = u · hard sigmoid(u);  y' = (2u+3)/6 for |u| < 3, 0 below, 1 above
 
-The last two are taken as −expm1(∓y).
+Softplus and log-sigmoid take y' as −expm1(∓y).
 
-Saved    f'; of relu and leaky relu the sign of u, one byte an element; of identity nothing.
-Kinks    relu and leaky relu at u = 0: `slope_at_zero`, 1 by default; 0 gives `jax.nn.relu`, 0.5
-         `jnp.maximum(u, 0)`.
-Extremes Every f and f' is finite and correct for u = ±1e4 in every dtype, and f' keeps its digits
-         until it underflows. Half precision is computed in float32; f' is rounded, then du.
+Saved    f'; where f' jumps between constants one byte an element: the sign of u, or whether u lies
+         in the middle; from elu on u, of which f' is cheap (of squared relu max(u, 0)); of
+         identity nothing.
+Kinks    relu, leaky relu  u = 0   `slope_at_zero`, 1 by default; 0 gives `jax.nn.relu`, 0.5
+                                   `jnp.maximum(u, 0)`
+         relu6             u = 0, 6    1      hard tanh   u = ±1      1
+         hard sigmoid      u = ±3      1/6    hard swish  u = −3, 3   −1/2, 3/2
+         elu               u = 0       1      selu        u = 0       λ
+         that is the slope of the middle piece, which is taken as closed, and of elu and selu that
+         of the right; the others have none.
+Extremes Every f and f' is finite and correct for u = ±1e4 in every dtype that holds it (the square
+         of 1e4 is beyond float16), and f' keeps its digits until it underflows; in the negative
+         tail of the three gelu the rounding of the exponent leaves 13 of the 16 of float64. Half
+         precision is computed in float32; a kept f' is rounded, then du.
 Source   Rumelhart, Hinton & Williams 1986 (sigmoid); LeCun et al. 1998, "Efficient BackProp"
          (tanh); Nair & Hinton 2010 (relu); Maas, Hannun & Ng 2013 (leaky relu); Dugas et al. 2001
-         (softplus)
+         (softplus); Krizhevsky 2010, "Convolutional deep belief networks on CIFAR-10" (relu6);
+         So et al. 2021, arXiv:2109.08668 (squared relu); Clevert et al. 2016, arXiv:1511.07289
+         (elu); Barron 2017, arXiv:1704.07483 (celu); Klambauer et al. 2017, arXiv:1706.02515
+         (selu); Hendrycks & Gimpel 2016, arXiv:1606.08415 (gelu, its tanh and quick forms, silu);
+         Misra 2019, arXiv:1908.08681 (mish); Bergstra et al. 2009 (softsign); Courbariaux et al.
+         2015, arXiv:1511.00363 (hard sigmoid); Collobert 2004 (hard tanh); Howard et al. 2019,
+         arXiv:1905.02244 (hard swish)
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -42,6 +74,7 @@ from jaxtyping import Array, Float, Int8
 from manual_bp import op
 
 Settings = tuple[tuple[str, float], ...]
+Kinks = tuple[tuple[float, float | str], ...]
 
 
 @op.residual
@@ -70,7 +103,8 @@ class Elementwise:
       keep: what the backward pass needs, from u and y.
       slope: f', from what was kept, the dtype to compute in, and the settings.
       defaults: the settings that `forward` takes as keywords, with their defaults.
-      kink: whether f' jumps at u = 0.
+      positive: the settings that must be above 0.
+      kinks: the points where f' jumps, each with f' there or the name of the setting that gives it.
     """
 
     name: str
@@ -79,7 +113,8 @@ class Elementwise:
     keep: Callable[[jax.Array, jax.Array], jax.Array | None]
     slope: Callable[..., Any] = _as_kept
     defaults: Settings = ()
-    kink: bool = False
+    positive: frozenset[str] = frozenset()
+    kinks: Kinks = ()
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{name}={value}" for name, value in self.defaults)
@@ -90,11 +125,14 @@ class Elementwise:
 
         Raises:
           TypeError: a setting is unknown.
+          ValueError: a setting that must be above 0 is not.
         """
         known = dict(self.defaults)
         if unknown := settings.keys() - known.keys():
             expected = "one of " + ", ".join(known) if known else "no settings"
             raise TypeError(op.complaint(self.name, "settings", expected, min(unknown)))
+        for name in self.positive & settings.keys():
+            op.expect_positive(self.name, name, settings[name])
         return replace(self, defaults=tuple({**known, **settings}.items()))
 
     def forward(
@@ -108,6 +146,7 @@ class Elementwise:
 
         Raises:
           TypeError: `u` is not floating, or a setting is unknown.
+          ValueError: a setting that must be above 0 is not.
         """
         (u,) = op.floating(self.name, u=u)
         chosen = self.with_settings(**settings).defaults
@@ -131,7 +170,24 @@ def _keep_sign(u: jax.Array, _y: jax.Array) -> jax.Array:
     return (u > 0).astype(jnp.int8) - (u < 0).astype(jnp.int8)
 
 
-def _logistic_slope(u: jax.Array, _y: jax.Array) -> jax.Array:
+def _keep_u(u: jax.Array, _y: jax.Array) -> jax.Array:
+    return u
+
+
+def _of_u(slope: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """Return f' as a function of u as it was kept."""
+    return lambda u, dtype, **settings: slope(u.astype(dtype), **settings)
+
+
+def _keep_inside(least: float, most: float) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    return lambda u, _y: ((u >= least) & (u <= most)).astype(jnp.int8)
+
+
+def _logistic(u: jax.Array) -> jax.Array:
+    return 1 / (1 + jnp.exp(-u))
+
+
+def _logistic_slope(u: jax.Array) -> jax.Array:
     e = jnp.exp(-jnp.abs(u))
     return e / (1 + e) ** 2
 
@@ -156,15 +212,15 @@ identity = Elementwise(
 sigmoid = Elementwise(
     name="sigmoid",
     formula="y = 1/(1+e^(−u));  y' = y (1−y)",
-    value=lambda u: 1 / (1 + jnp.exp(-u)),
-    keep=_logistic_slope,
+    value=_logistic,
+    keep=lambda u, _y: _logistic_slope(u),
 )
 
 tanh = Elementwise(
     name="tanh",
     formula="y = tanh u;  y' = 1 − y²",
     value=jnp.tanh,
-    keep=lambda u, y: 4 * _logistic_slope(2 * u, y),
+    keep=lambda u, _y: 4 * _logistic_slope(2 * u),
 )
 
 relu = Elementwise(
@@ -174,7 +230,7 @@ relu = Elementwise(
     keep=_keep_sign,
     slope=lambda sign, dtype, slope_at_zero: _two_slopes(sign, dtype, 0.0, slope_at_zero),
     defaults=(("slope_at_zero", 1.0),),
-    kink=True,
+    kinks=((0.0, "slope_at_zero"),),
 )
 
 leaky_relu = Elementwise(
@@ -184,7 +240,7 @@ leaky_relu = Elementwise(
     keep=_keep_sign,
     slope=_two_slopes,
     defaults=(("negative_slope", 0.01), ("slope_at_zero", 1.0)),
-    kink=True,
+    kinks=((0.0, "slope_at_zero"),),
 )
 
 softplus = Elementwise(
@@ -201,6 +257,189 @@ log_sigmoid = Elementwise(
     keep=lambda _, y: -jnp.expm1(y),
 )
 
-table: Mapping[str, Elementwise] = MappingProxyType(
-    {f.name: f for f in (identity, sigmoid, tanh, relu, leaky_relu, softplus, log_sigmoid)}
+relu6 = Elementwise(
+    name="relu6",
+    formula="y = min(max(u, 0), 6);  y' = 1 if 0 ≤ u ≤ 6, 0 elsewhere",
+    value=lambda u: jnp.clip(u, 0, 6),
+    keep=_keep_inside(0.0, 6.0),
+    kinks=((0.0, 1.0), (6.0, 1.0)),
 )
+
+squared_relu = Elementwise(
+    name="squared_relu",
+    formula="y = max(u, 0)²;  y' = 2 max(u, 0)",
+    value=lambda u: jnp.maximum(u, 0) ** 2,
+    keep=lambda u, _y: jnp.maximum(u, 0),
+    slope=_of_u(lambda u: 2 * u),
+)
+
+
+def _exponential(u: jax.Array, alpha: float) -> jax.Array:
+    return jnp.where(u >= 0, u, alpha * jnp.expm1(jnp.minimum(u, 0)))
+
+
+def _exponential_slope(u: jax.Array, alpha: float) -> jax.Array:
+    return jnp.where(u >= 0, 1, alpha * jnp.exp(jnp.minimum(u, 0)))
+
+
+elu = Elementwise(
+    name="elu",
+    formula="y = u if u ≥ 0 else α (e^u−1);  y' = 1 if u ≥ 0 else α e^u",
+    value=_exponential,
+    keep=_keep_u,
+    slope=_of_u(_exponential_slope),
+    defaults=(("alpha", 1.0),),
+    kinks=((0.0, 1.0),),
+)
+
+celu = Elementwise(
+    name="celu",
+    formula="y = u if u ≥ 0 else α (e^(u/α)−1);  y' = 1 if u ≥ 0 else e^(u/α)",
+    value=lambda u, alpha: jnp.where(u >= 0, u, alpha * jnp.expm1(jnp.minimum(u, 0) / alpha)),
+    keep=_keep_u,
+    slope=_of_u(lambda u, alpha: jnp.exp(jnp.minimum(u, 0) / alpha)),
+    defaults=(("alpha", 1.0),),
+    positive=frozenset({"alpha"}),
+)
+
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+selu = Elementwise(
+    name="selu",
+    formula="y = λ u if u ≥ 0 else λ α (e^u−1);  y' = λ if u ≥ 0 else λ α e^u",
+    value=lambda u: SELU_SCALE * _exponential(u, SELU_ALPHA),
+    keep=_keep_u,
+    slope=_of_u(lambda u: SELU_SCALE * _exponential_slope(u, SELU_ALPHA)),
+    kinks=((0.0, SELU_SCALE),),
+)
+
+silu = Elementwise(
+    name="silu",
+    formula="y = u σ(u);  y' = σ(u) + u σ'(u)",
+    value=lambda u: u * _logistic(u),
+    keep=_keep_u,
+    slope=_of_u(lambda u: _logistic(u) + u * _logistic_slope(u)),
+)
+
+QUICK = 1.702
+
+gelu_quick = Elementwise(
+    name="gelu_quick",
+    formula="y = u σ(1.702u);  y' = σ(1.702u) + 1.702u σ'(1.702u)",
+    value=lambda u: u * _logistic(QUICK * u),
+    keep=_keep_u,
+    slope=_of_u(lambda u: _logistic(QUICK * u) + QUICK * (u * _logistic_slope(QUICK * u))),
+)
+
+CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
+
+
+def _in_tanh(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return 2v, 2v' and the u that they are of: beyond ±50 σ(2v) is 0 or 1, and u³ may be ∞."""
+    u = jnp.clip(u, -50, 50)
+    return 2 * ROOT * (u + CUBIC * u**3), 2 * ROOT * (1 + 3 * CUBIC * u**2), u
+
+
+def _gelu_tanh_slope(u: jax.Array) -> jax.Array:
+    v, dv, u = _in_tanh(u)
+    return _logistic(v) + u * _logistic_slope(v) * dv
+
+
+gelu_tanh = Elementwise(
+    name="gelu_tanh",
+    formula="y = ½u (1 + tanh v), v = √(2/π) (u + 0.044715u³);  y' = σ(2v) + 2u σ'(2v) v'",
+    value=lambda u: u * _logistic(_in_tanh(u)[0]),
+    keep=_keep_u,
+    slope=_of_u(_gelu_tanh_slope),
+)
+
+
+def _normal_cdf(u: jax.Array) -> jax.Array:
+    return jax.lax.erfc(-u * math.sqrt(0.5)) / 2
+
+
+def _normal_pdf(u: jax.Array) -> jax.Array:
+    return jnp.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
+
+
+gelu = Elementwise(
+    name="gelu",
+    formula="y = u Φ(u);  y' = Φ(u) + u φ(u)",
+    value=lambda u: u * _normal_cdf(u),
+    keep=_keep_u,
+    slope=_of_u(lambda u: _normal_cdf(u) + u * _normal_pdf(u)),
+)
+
+
+def _mish_gate(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return t and t', numerators and denominators divided by the larger of 1 and e^(2u)."""
+    e, above = jnp.exp(-jnp.abs(u)), u >= 0
+    d = jnp.where(above, 1 + 2 * e + 2 * e**2, e**2 + 2 * e + 2)
+    t = jnp.where(above, 1 + 2 * e, e * (e + 2)) / d
+    return t, 4 * (1 + e) * jnp.where(above, e**2, e) / d**2
+
+
+def _mish_slope(u: jax.Array) -> jax.Array:
+    t, dt = _mish_gate(u)
+    return t + u * dt
+
+
+mish = Elementwise(
+    name="mish",
+    formula="y = u t, t = tanh ln(1+e^u);  y' = t + u t'",
+    value=lambda u: u * _mish_gate(u)[0],
+    keep=_keep_u,
+    slope=_of_u(_mish_slope),
+)
+
+softsign = Elementwise(
+    name="softsign",
+    formula="y = u/(1+|u|);  y' = 1/(1+|u|)²",
+    value=lambda u: u / (1 + jnp.abs(u)),
+    keep=_keep_u,
+    slope=_of_u(lambda u: 1 / (1 + jnp.abs(u)) ** 2),
+)
+
+
+def _hard_sigmoid(u: jax.Array) -> jax.Array:
+    return jnp.clip(u + 3, 0, 6) / 6
+
+
+hard_sigmoid = Elementwise(
+    name="hard_sigmoid",
+    formula="y = min(max(u+3, 0), 6)/6;  y' = 1/6 if |u| ≤ 3, 0 elsewhere",
+    value=_hard_sigmoid,
+    keep=_keep_inside(-3.0, 3.0),
+    slope=lambda inside, dtype: inside.astype(dtype) / 6,
+    kinks=((-3.0, 1 / 6), (3.0, 1 / 6)),
+)
+
+hard_tanh = Elementwise(
+    name="hard_tanh",
+    formula="y = min(max(u, −1), 1);  y' = 1 if |u| ≤ 1, 0 elsewhere",
+    value=lambda u: jnp.clip(u, -1, 1),
+    keep=_keep_inside(-1.0, 1.0),
+    kinks=((-1.0, 1.0), (1.0, 1.0)),
+)
+
+
+def _hard_swish_slope(u: jax.Array) -> jax.Array:
+    return jnp.where(u < -3, 0, jnp.where(u > 3, 1, (2 * u + 3) / 6))
+
+
+hard_swish = Elementwise(
+    name="hard_swish",
+    formula="y = u min(max(u+3, 0), 6)/6;  y' = (2u+3)/6 if |u| ≤ 3, 0 below, 1 above",
+    value=lambda u: u * _hard_sigmoid(u),
+    keep=_keep_u,
+    slope=_of_u(_hard_swish_slope),
+    kinks=((-3.0, -0.5), (3.0, 1.5)),
+)
+
+_EVERY = (
+    *(identity, sigmoid, tanh, relu, leaky_relu, softplus, log_sigmoid),
+    *(relu6, squared_relu, elu, celu, selu, gelu, gelu_tanh, gelu_quick, silu, mish, softsign),
+    *(hard_sigmoid, hard_tanh, hard_swish),
+)
+
+table: Mapping[str, Elementwise] = MappingProxyType({f.name: f for f in _EVERY})

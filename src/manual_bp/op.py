@@ -119,3 +119,9 @@ def expect_axis(op: str, array: jax.Array, axis: int) -> None:
     """Raise a ValueError unless the array has the axis."""
     if not -array.ndim <= axis < array.ndim:
         raise ValueError(complaint(op, "axis", f"an axis of shape {array.shape}", axis))
+
+
+def expect_positive(op: str, argument: str, value: float) -> None:
+    """Raise a ValueError unless the number is finite and above 0."""
+    if not 0 < value < float("inf"):
+        raise ValueError(complaint(op, argument, "a finite number above 0", value))

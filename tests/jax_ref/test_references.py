@@ -1,5 +1,6 @@
 """The references against numpy, so that no comparison is with something unknown."""
 
+from statistics import NormalDist
 from typing import Any
 
 import jax
@@ -19,6 +20,20 @@ VALUES = {
     "leaky_relu": lambda u: np.where(u > 0, u, 0.01 * u),
     "softplus": lambda u: np.log1p(np.exp(u)),
     "log_sigmoid": lambda u: -np.log1p(np.exp(-u)),
+    "relu6": lambda u: np.clip(u, 0, 6),
+    "squared_relu": lambda u: np.maximum(u, 0) ** 2,
+    "elu": lambda u: np.where(u > 0, u, np.expm1(u)),
+    "celu": lambda u: np.where(u > 0, u, np.expm1(u)),
+    "selu": lambda u: 1.0507009873554805 * np.where(u > 0, u, 1.6732632423543772 * np.expm1(u)),
+    "gelu": lambda u: u * np.vectorize(NormalDist().cdf)(u),
+    "gelu_tanh": lambda u: u / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (u + 0.044715 * u**3))),
+    "gelu_quick": lambda u: u / (1 + np.exp(-1.702 * u)),
+    "silu": lambda u: u / (1 + np.exp(-u)),
+    "mish": lambda u: u * np.tanh(np.log1p(np.exp(u))),
+    "softsign": lambda u: u / (1 + np.abs(u)),
+    "hard_sigmoid": lambda u: np.clip((u + 3) / 6, 0, 1),
+    "hard_tanh": lambda u: np.clip(u, -1, 1),
+    "hard_swish": lambda u: u * np.clip((u + 3) / 6, 0, 1),
 }
 
 

@@ -1,6 +1,7 @@
 """The catalogue: every op with its formula, its cases and the convention at its kinks."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ the registry of cases by `make docs`.
 | op | arguments | settings | what | cases | at kinks |
 | --- | --- | --- | --- | --- | --- |
 """
+
+KINKS = re.compile(r"(?:^|\. +)Kinks +(.*?)(?=\n\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def render() -> str:
@@ -56,4 +59,12 @@ def _signature(op: Any) -> tuple[str, str]:
 
 
 def _kink(op: Any) -> str:
-    return "u = 0: `slope_at_zero`" if getattr(op, "kink", False) else "none"
+    if isinstance(op, manual_bp.activations.Elementwise):
+        found = [
+            f"u = {u:g}: {f'`{v}`' if isinstance(v, str) else f'{v:.4g}'}" for u, v in op.kinks
+        ]
+        return "; ".join(found) or "none"
+    stated = re.search(
+        r"(?:^|\. +)Kinks +(.*?)(?=\n\S|\Z)", op.__doc__ or "", re.MULTILINE | re.DOTALL
+    )
+    return " ".join(stated[1].split()).rstrip(".") if stated else "none"

@@ -246,6 +246,27 @@ def _long_sum_reference(x: jax.Array) -> jax.Array:
     return (total**2 / x.size).astype(x.dtype)
 
 
+# Below the first kink, at it, between, at the last, above.
+_FIVE_SLOPES: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
+    "relu6": ((-1, 0, 4, 6, 7), (0, 1, 1, 1, 0)),
+    "hard_sigmoid": ((-4, -3, 1, 3, 4), (0, 1 / 6, 1 / 6, 1 / 6, 0)),
+    "hard_tanh": ((-2, -1, 0, 1, 2), (0, 1, 1, 1, 0)),
+    "hard_swish": ((-4, -3, 0, 3, 4), (0, -0.5, 0.5, 1.5, 1)),
+}
+
+
+def _five_slopes(name: str) -> Case:
+    points, slopes = _FIVE_SLOPES[name]
+    return Case(
+        name,
+        _Slopes(getattr(manual_bp, name)),
+        lambda v, _u: v * jnp.asarray(slopes, v.dtype),
+        lambda rng: (normal(rng, len(points)), np.asarray(points, dtype=np.int32)),
+        ({},),
+        variant="slopes",
+    )
+
+
 cases: tuple[Case, ...] = (
     ModelCase(
         "mlp",
@@ -320,4 +341,5 @@ cases: tuple[Case, ...] = (
         ({"n": 300},),
         variant="long sum",
     ),
+    *map(_five_slopes, _FIVE_SLOPES),
 )
