@@ -9,6 +9,7 @@ independent kinks the slopes of a sum do not bound its subgradients. A jump of s
 is compared is no kink.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -59,57 +60,92 @@ def forgive(examination: Examination, found: Findings, *, sampled: int) -> Findi
         found.rows = [_kink(row) if row in wrong else row for row in found.rows]
         found.notes.append(f"KINK: the point is where something turns: {lines}")
         wrong = []
-    # A signed direction crosses several kinks at once.
-    spread = [row for row in crossed if row.index is None and not wrong]
-    found.rows = [row for row in found.rows if row not in spread]
+    if not wrong:
+        spread = [row for row in crossed if _only_at_jumps(examination, point, found, row)]
+        found.rows = [row for row in found.rows if row not in spread]
     return found
+
+
+class _Lines:
+    """The function along coordinates and groups of them, and the hand's slopes beside it."""
+
+    def __init__(self, examination: Examination, point: Point, found: Findings) -> None:
+        """Lay all leaves one after another."""
+        self.paths = examination.subject.arguments.paths
+        self.hand, self.true = (
+            np.concatenate([np.asarray(side[path], np.float64).reshape(-1) for path in self.paths])
+            for side in (found.hand, found.true)
+        )
+        self.x, restore = ravel_pytree([jnp.asarray(leaf) for leaf in point.chosen])
+        J = examination.projection(point)
+        self.moved: Callable[[jax.Array], Any] = lambda x: J(*restore(x))
+
+    def outside(self, along: np.ndarray, slack: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the hand is not between the one-sided slopes, and where these jump."""
+        scale = finite_difference.scales(self.x, along)
+        slopes = finite_difference.slopes(self.moved, self.x, along, scale)
+        bar = 10 * slopes.bar + slack
+        by_hand = along @ self.hand
+        beyond = (by_hand < slopes.low - bar) | (by_hand > slopes.high + bar)
+        return beyond, slopes.low < slopes.high
+
+
+def _lines(examination: Examination, point: Point, found: Findings) -> _Lines | None:
+    """Return the lines; None where there are none to go along."""
+    if any(np.issubdtype(leaf.dtype, np.complexfloating) for leaf in point.chosen):
+        return None
+    lines = _Lines(examination, point, found)
+    return lines if np.isfinite(lines.hand).all() else None
 
 
 def _is_subgradient(
     examination: Examination, point: Point, found: Findings, wrong: list[Row]
 ) -> bool:
     """Return whether the hand's slopes lie between the one-sided ones, of all leaves together."""
-    if any(np.issubdtype(leaf.dtype, np.complexfloating) for leaf in point.chosen):
+    if (lines := _lines(examination, point, found)) is None:
         return False
-    paths = examination.subject.arguments.paths
-    hand, true = (
-        np.concatenate([np.asarray(side[path], np.float64).reshape(-1) for path in paths])
-        for side in (found.hand, found.true)
-    )
-    if not np.isfinite(hand).all():
-        return False
-    x, restore = ravel_pytree([jnp.asarray(leaf) for leaf in point.chosen])
-    J = examination.projection(point)
-
-    def moved(x: jax.Array) -> Any:
-        return J(*restore(x))
-
     allowed = {row.leaf: row.tolerance for row in wrong}
     tolerance = max(allowed.values())
     size, apart = (
         np.concatenate(parts)
         for parts in zip(
-            *(_sizes(found.hand[path], found.true[path], allowed.get(path)) for path in paths),
+            *(
+                _sizes(found.hand[path], found.true[path], allowed.get(path))
+                for path in lines.paths
+            ),
             strict=True,
         )
     )
 
-    def holds(along: np.ndarray) -> tuple[bool, np.ndarray]:
-        scale = finite_difference.scales(x, along)
-        slopes = finite_difference.slopes(moved, x, along, scale)
+    def outside(along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # The hand's own rounding adds up along a direction.
         weight = np.abs(along)
-        bar = 10 * slopes.bar + tolerance * (weight @ np.abs(true) + (weight * size).max(-1))
-        by_hand = along @ hand
-        inside = (by_hand >= slopes.low - bar) & (by_hand <= slopes.high + bar)
-        return bool(inside.all()), slopes.low < slopes.high
+        slack = tolerance * (weight @ np.abs(lines.true) + (weight * size).max(-1))
+        return lines.outside(along, slack)
 
     units = _units(apart, examination.rng)
-    right, kinked = holds(units)
-    if not right or not kinked[units @ apart > 0].all():
+    beyond, jumps = outside(units)
+    if beyond.any() or not jumps[units @ apart > 0].all():
         return False
-    groups = _groups(moved, x, units[kinked][:COUPLED])
-    return not len(groups) or holds(groups)[0]
+    groups = _groups(lines.moved, lines.x, units[jumps][:COUPLED])
+    return not len(groups) or not outside(groups)[0].any()
+
+
+def _only_at_jumps(examination: Examination, point: Point, found: Findings, row: Row) -> bool:
+    """Return whether differences miss the hand along coordinates at which slopes jump, and only so.
+
+    Of several arguments that tie, the slopes along one do not bound the subgradients.
+    """
+    if row.index is None:
+        return True  # a signed direction crosses several kinks at once
+    if (lines := _lines(examination, point, found)) is None:
+        return False
+    here = [np.full(np.shape(found.hand[path]), path == row.leaf) for path in lines.paths]
+    ours = np.concatenate([part.reshape(-1) for part in here])
+    units = _units(ours, examination.rng)
+    units = units[units @ ours > 0]
+    beyond, jumps = lines.outside(units, row.tolerance * np.abs(lines.true[ours]).max(initial=0.0))
+    return bool(jumps[beyond].all())
 
 
 def _sizes(hand: Any, true: Any, tolerance: float | None) -> tuple[np.ndarray, np.ndarray]:

@@ -90,7 +90,7 @@ def judge(name: str, dtypes: Iterable[str]) -> Results:
 
 
 def start() -> None:
-    """Prepare a process that judges."""
+    """Prepare a process that judges, or that reads what was judged."""
     jax.config.update("jax_enable_x64", True)
 
 
@@ -180,6 +180,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=corpus.EVERY)
     parser.add_argument("--dtype", nargs="+", choices=DTYPES)
     asked = parser.parse_args()
+    start()
     whole = not (asked.only or asked.dtype)
     names, shown = asked.only or list(corpus.EVERY), sys.stderr if whole else sys.stdout
     judged: dict[str, Results] = {}
