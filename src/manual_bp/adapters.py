@@ -1,10 +1,15 @@
 """Hand-written gradients inside code that differentiates by JAX."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+
+from manual_bp.op import complaint
+
+Settings = tuple[tuple[str, Any], ...]
 
 
 def as_differentiable(
@@ -38,6 +43,53 @@ def as_differentiable(
 
     loss.defvjp(forward, backward)
     return loss
+
+
+def as_custom_vjp(op: Any) -> Callable[..., Any]:
+    """Return an op as a function whose gradient, wherever JAX asks for it, is the hand-written.
+
+    It goes where any other function of arrays goes: into a loss under `jax.grad`, into a layer of
+    a library, under `jit`, `vmap`, `scan`, `jax.checkpoint` and `shard_map`.
+
+        layer_norm = as_custom_vjp(manual_bp.layer_norm)
+        dscale = jax.grad(lambda scale: layer_norm(x, scale, bias, epsilon=1e-6).sum())(scale)
+
+    Args:
+      op: anything with `forward(*arrays, **settings) -> (y, residual)` and
+        `backward(residual, dy) -> cotangents`, one for each array.
+
+    Returns:
+      `(*arrays, **settings) -> y`; arrays are positional, settings hashable. It raises what
+      `op.forward` raises, and a TypeError where a setting is not hashable.
+    """
+    name = getattr(op, "name", None) or getattr(op, "__name__", type(op).__name__)
+    name = name.rpartition(".")[2]
+
+    @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+    def apply(_: int, settings: Settings, *arrays: Any) -> Any:
+        return op.forward(*arrays, **dict(settings))[0]
+
+    def forward(_: int, settings: Settings, *arrays: Any) -> tuple[Any, Any]:
+        return op.forward(*arrays, **dict(settings))
+
+    def backward(count: int, _: Settings, residual: Any, dy: Any) -> tuple[Any, ...]:
+        # Of an array that was left out, as a bias, an op returns the cotangent as well.
+        return tuple(op.backward(residual, dy))[:count]
+
+    apply.defvjp(forward, backward)
+
+    def function(*arrays: Any, **settings: Any) -> Any:
+        for setting, value in settings.items():
+            try:
+                hash(value)
+            except TypeError:
+                came = type(value).__name__
+                raise TypeError(complaint(name, setting, "a hashable setting", came)) from None
+        return apply(len(arrays), tuple(settings.items()), *arrays)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = op.forward.__doc__
+    return function
 
 
 def _nan_cotangent(primal: Any) -> Any:

@@ -1,6 +1,6 @@
 """Cases beyond the registry, for the mutants: what is no op with a finite cotangent of everything.
 
-A model's loss with its gradients and every δ; that loss as an adapter hands it to `jax.grad`;
+A model's loss with its gradients and every δ; that loss, and an op, as an adapter hands it to JAX;
 probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; a sum so long that
 half precision, adding one number after another, stands still.
 """
@@ -127,6 +127,22 @@ def _adapted_reference(params: Any, x: jax.Array, labels: jax.Array) -> Any:
         activation=references.activations.tanh,
     )
     return op.wide(loss), op.wide(loss), op.wide(x).sum()
+
+
+def _custom_forward(x: jax.Array, W: jax.Array) -> tuple[Any, Any]:
+    """Return the product as it is, and as it is returned while it is differentiated."""
+    linear = adapters.as_custom_vjp(manual_bp.linear)
+    differentiated, pull_back = jax.vjp(linear, x, W)
+    return (linear(x, W), differentiated), pull_back
+
+
+def _custom_backward(pull_back: Any, dy: Any) -> Any:
+    return pull_back(dy[0] + dy[1])
+
+
+def _custom_reference(x: jax.Array, W: jax.Array) -> Any:
+    y = references.dense.linear(x, W)
+    return y, y
 
 
 def _edge_forward(p: jax.Array, t: jax.Array) -> tuple[jax.Array, Any]:
@@ -290,6 +306,14 @@ cases: tuple[Case, ...] = (
         _near_whole_numbers,
         NETWORKS[:2],
         variant="as_differentiable",
+    ),
+    Case(
+        "linear",
+        SimpleNamespace(forward=_custom_forward, backward=_custom_backward),
+        _custom_reference,
+        lambda rng, batch, n, m: (normal(rng, *batch, n), normal(rng, n, m)),
+        ({"batch": (5,), "n": 3, "m": 4}, {"batch": (), "n": 2, "m": 3}),
+        variant="as_custom_vjp",
     ),
     Case(
         "binary_cross_entropy_on_probabilities",
