@@ -1,7 +1,7 @@
 """Hand-written gradients inside code that differentiates by JAX."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -62,8 +62,6 @@ def as_custom_vjp(op: Any) -> Callable[..., Any]:
       `(*arrays, **settings) -> y`; arrays are positional, settings hashable. It raises what
       `op.forward` raises, and a TypeError where a setting is not hashable.
     """
-    name = getattr(op, "name", None) or getattr(op, "__name__", type(op).__name__)
-    name = name.rpartition(".")[2]
 
     @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
     def apply(_: int, settings: Settings, *arrays: Any) -> Any:
@@ -78,18 +76,22 @@ def as_custom_vjp(op: Any) -> Callable[..., Any]:
 
     apply.defvjp(forward, backward)
 
+    @wraps(op.forward)
     def function(*arrays: Any, **settings: Any) -> Any:
-        for setting, value in settings.items():
-            try:
-                hash(value)
-            except TypeError:
-                came = type(value).__name__
-                raise TypeError(complaint(name, setting, "a hashable setting", came)) from None
+        _check_hashable(op, settings)
         return apply(len(arrays), tuple(settings.items()), *arrays)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = op.forward.__doc__
     return function
+
+
+def _check_hashable(op: Any, settings: dict[str, Any]) -> None:
+    for setting, value in settings.items():
+        try:
+            hash(value)
+        except TypeError:
+            name = getattr(op, "name", None) or getattr(op, "__name__", type(op).__name__)
+            place, came = name.rpartition(".")[2], type(value).__name__
+            raise TypeError(complaint(place, setting, "a hashable setting", came)) from None
 
 
 def _nan_cotangent(primal: Any) -> Any:
