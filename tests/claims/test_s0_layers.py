@@ -1,4 +1,4 @@
-"""S0: dropout, sums, shared weights and batch normalisation, written out number by number."""
+"""S0: dropout and batch normalisation, written out number by number."""
 
 import itertools
 import math
@@ -10,14 +10,14 @@ import written_out as wo
 from claim import claim
 from written_out import EXACT, error, seeds
 
-from manual_bp import batch_norm, dropout, linear, linear_column, tanh
+from manual_bp import batch_norm, dropout
 
 
 @claim(
     "S0.7",
     says="Dropout: a unit is dropped (×0), or kept and rescaled (“0.5 … ×0.5”).",
     verdict="CONVENTION",
-    correction="Kept units are scaled by 1/p in training (`scaling='inverted'`, the default), or "
+    correction="Kept units are scaled by 1/p in training (`scaling='inverted'`, by default), or "
     "all by p in evaluation (`scaling='evaluation'`), p being the probability of keeping; with both "
     "the expectation in training is what evaluation returns.",
 )
@@ -41,57 +41,6 @@ def test_s0_7_both_scalings_agree_in_expectation(seed):
         evaluated[scaling], _ = dropout.forward(jnp.asarray(x), key, training=False, **settings)
         assert error(evaluated[scaling], expected) < EXACT
     assert error(evaluated["evaluation"], keep * np.asarray(evaluated["inverted"])) < EXACT
-
-
-@claim(
-    "S0.8",
-    says="`y = y1 + y2 ⇒ y' = y1' + y2'`: a value that is used twice gets the sum of its "
-    "cotangents, as in a residual connection.",
-    verdict="TRUE",
-)
-@seeds
-def test_s0_8_a_residual_connection_adds_its_cotangents(seed):
-    rng = np.random.default_rng(seed)
-    x, W, b, dy = (wo.normal(rng, *shape) for shape in ((4,), (4, 4), (4,), (4,)))
-    u, linear_residual = linear.forward(*map(jnp.asarray, (x, W, b)))
-    branch, tanh_residual = tanh.forward(u)
-    y = jnp.asarray(x) + branch
-    (du,) = tanh.backward(tanh_residual, jnp.asarray(dy))
-    through, _, _ = linear.backward(linear_residual, du)
-    dx = jnp.asarray(dy) + through
-
-    def loss(x):
-        return sum(
-            c * (xj + wo.tanh(sum(xi * W[i, j] for i, xi in enumerate(x)) + b[j]))
-            for j, (c, xj) in enumerate(zip(dy, x, strict=True))
-        )
-
-    assert error(dy @ np.asarray(y), np.real(loss(x))) < EXACT
-    assert error(dx, _slopes(loss, x)) < EXACT
-
-
-@claim(
-    "S0.9",
-    says="`y1 = W x`, `y2 = W² x`, the same W twice: its gradient is the sum over its uses.",
-    verdict="TRUE",
-)
-@seeds
-def test_s0_9_a_shared_weight_adds_over_its_uses(seed):
-    rng = np.random.default_rng(seed)
-    x, W, dy1, dy2 = (wo.normal(rng, *shape) for shape in ((3,), (3, 3), (3,), (3,)))
-    y1, first = linear_column.forward(jnp.asarray(x), jnp.asarray(W))
-    _, second = linear_column.forward(y1, jnp.asarray(W))
-    through, dW_second, _ = linear_column.backward(second, jnp.asarray(dy2))
-    _, dW_first, _ = linear_column.backward(first, jnp.asarray(dy1) + through)
-
-    def loss(flat):
-        rows = [flat[3 * i : 3 * i + 3] for i in range(3)]
-        y1 = [sum(w * xi for w, xi in zip(row, x, strict=True)) for row in rows]
-        y2 = [sum(w * yi for w, yi in zip(row, y1, strict=True)) for row in rows]
-        return sum(c * y for c, y in zip([*dy1, *dy2], [*y1, *y2], strict=True))
-
-    assert error(dW_first + dW_second, _slopes(loss, W.reshape(-1)).reshape(3, 3)) < EXACT
-    assert error(dW_second, _slopes(loss, W.reshape(-1)).reshape(3, 3)) > 1e-3
 
 
 @claim(
