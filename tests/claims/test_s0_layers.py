@@ -18,7 +18,7 @@ from manual_bp import batch_norm, dropout
     says="Dropout: a unit is dropped (×0), or kept and rescaled (“0.5 … ×0.5”).",
     verdict="CONVENTION",
     correction="Kept units are scaled by 1/p in training (`scaling='inverted'`, by default), or "
-    "all by p in evaluation (`scaling='evaluation'`), p being the probability of keeping; with both "
+    "all by p in evaluation (`scaling='evaluation'`), p being the share that is kept; with both "
     "the expectation in training is what evaluation returns.",
 )
 @seeds
