@@ -17,9 +17,10 @@ def _with_key(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple
 
 def _has_the_axes(sizes: Sizes, options: Options) -> bool:
     """Leave what is sized 0 or () to the first option."""
+    rank = len(sizes["batch"]) if sizes["n"] else 0
     if "shared_axes" in options:
-        return len(sizes["batch"]) == 2
-    return len(sizes["batch"]) == 1 or options == {"rate": 0.4}
+        return rank == 2
+    return rank == 1 or (rank != 2 and options == {"rate": 0.4})
 
 
 cases = (

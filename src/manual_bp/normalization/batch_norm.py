@@ -46,7 +46,6 @@ from manual_bp import op
 from manual_bp.normalization import standardise as shared
 
 NAME = "batch_norm"
-OUTPUTS = ("y", "new_running_mean", "new_running_var")
 
 
 @op.residual
@@ -145,8 +144,37 @@ def backward(
 
     `dy` holds the cotangents of the three outputs. None for a scale or bias that was None.
     """
+    return _pull(residual, *_cotangents(dy, residual.x))
+
+
+def _cotangents(dy: Any, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the cotangents of the outputs, in the dtype of sums, or raise unless they fit."""
+    if not isinstance(dy, tuple) or len(dy) != 3:
+        came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
+        expected = "the tuple (dy, dnew_running_mean, dnew_running_var)"
+        raise ValueError(op.complaint(NAME, "dy", expected, came))
+    dy, dmean, dvar = dy
+    return (
+        op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype)),
+        _of_statistic("new_running_mean", dmean, x),
+        _of_statistic("new_running_var", dvar, x),
+    )
+
+
+def _of_statistic(output: str, cotangent: Any, x: jax.Array) -> jax.Array:
+    cotangent = jnp.asarray(cotangent)
+    if cotangent.dtype != x.dtype:
+        expected = f"{x.dtype}, the dtype of {output}"
+        raise TypeError(op.complaint(NAME, f"d{output}", expected, cotangent.dtype))
+    op.expect_shape(NAME, f"d{output}", cotangent, x.shape[-1:], f"of {output}")
+    return op.wide(cotangent)
+
+
+def _pull(
+    residual: Residual, dy: jax.Array, dnew_mean: jax.Array, dnew_var: jax.Array
+) -> tuple[jax.Array, jax.Array | None, jax.Array | None, jax.Array, jax.Array]:
+    """Return what `backward` does, of cotangents in the dtype of sums."""
     x, moments, q = residual.x, residual.moments, residual.momentum
-    dy, dnew_mean, dnew_var = _cotangents(dy, x)
     samples, batch = math.prod(x.shape[:-1]), tuple(range(x.ndim - 1))
     standard = shared.standardise(x, moments)
     total, product = dy.sum(batch), (dy * standard).sum(batch)
@@ -157,30 +185,12 @@ def backward(
     if residual.training:
         means = shared.over(total / samples, dy) + standard * shared.over(product / samples, dy)
         dx = shared.over(factor, dy) * (dy - means)  # (3)
-        dmean, dvar = q / samples * dnew_mean, 2 * q / max(samples - 1, 1) * dnew_var
+        share, spread = q / samples * dnew_mean, 2 * q / max(samples - 1, 1) * dnew_var
         c = shared.centred(x, moments)
-        dx = dx + shared.over(dmean, dx) + shared.over(dvar, dx) * c  # (4)
-        dold_mean, dold_var = (1 - q) * dnew_mean, (1 - q) * dnew_var  # (5)
+        dx = dx + shared.over(share, dy) + shared.over(spread, dy) * c  # (4)
+        dmean, dvar = (1 - q) * dnew_mean, (1 - q) * dnew_var  # (5)
     else:
         dx = shared.over(factor, dy) * dy  # (6)
-        dold_mean = dnew_mean - factor * total  # (7)
-        dold_var = dnew_var - factor * r * product / 2  # (8)
-    return dx.astype(x.dtype), dscale, dbias, dold_mean.astype(x.dtype), dold_var.astype(x.dtype)
-
-
-def _cotangents(dy: Any, x: jax.Array) -> tuple[jax.Array, ...]:
-    """Return the cotangents of the outputs, in the dtype of sums."""
-    if not isinstance(dy, tuple) or len(dy) != len(OUTPUTS):
-        came = f"{len(dy)}" if isinstance(dy, tuple) else type(dy).__name__
-        expected = f"a tuple of {len(OUTPUTS)} cotangents"
-        raise ValueError(op.complaint(NAME, "dy", expected, came))
-    checked = []
-    for index, (output, one) in enumerate(zip(OUTPUTS, dy, strict=True)):
-        one = jnp.asarray(one)
-        if one.dtype != x.dtype:
-            expected = f"{x.dtype}, the dtype of {output}"
-            raise TypeError(op.complaint(NAME, f"dy[{index}]", expected, one.dtype))
-        shape = x.shape[-1:] if index else x.shape
-        op.expect_shape(NAME, f"dy[{index}]", one, shape, f"of {output}")
-        checked.append(op.wide(one))
-    return tuple(checked)
+        dmean = dnew_mean - factor * total  # (7)
+        dvar = dnew_var - factor * r * product / 2  # (8)
+    return dx.astype(x.dtype), dscale, dbias, dmean.astype(x.dtype), dvar.astype(x.dtype)
