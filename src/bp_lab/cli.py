@@ -212,7 +212,9 @@ def bench(
 
 @app.command()
 def experiment(
-    name: Annotated[str, typer.Argument(help="vanishing-gradients or symmetry.")],
+    name: Annotated[
+        str, typer.Argument(help="vanishing-gradients, symmetry, batch-norm or normalised-rnn.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for picture and figures.")] = Path(),
     seed: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Of parameters and data.")

@@ -7,7 +7,7 @@ import pytest
 import table
 
 REQUIRED = (
-    *(f"S0.{n}" for n in range(1, 11)),
+    *(f"S0.{n}" for n in range(1, 13)),
     *(f"S1.{n}" for n in range(1, 19)),
     *(f"S2.{n}" for n in range(1, 8)),
     *(f"S3.{n}" for n in range(1, 11)),

@@ -4,8 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bp_lab.experiments import symmetry, vanishing_gradients
+from bp_lab.experiments import batch_norm, normalised_rnn, symmetry, vanishing_gradients
 
 table: Mapping[str, Any] = MappingProxyType(
-    {"vanishing-gradients": vanishing_gradients, "symmetry": symmetry}
+    {
+        "vanishing-gradients": vanishing_gradients,
+        "symmetry": symmetry,
+        "batch-norm": batch_norm,
+        "normalised-rnn": normalised_rnn,
+    }
 )
