@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ref.references import activations, dense, losses, models, regularization
+from jax_ref.references import activations, dense, gates, losses, models, regularization
 
 U = np.array([-6.0, -1.5, -1e-3, 1e-3, 0.7, 5.0])
 
@@ -76,6 +76,35 @@ def test_softmax_and_its_logarithm(axis: int) -> None:
     p = exponential / exponential.sum(axis, keepdims=True)
     np.testing.assert_allclose(dense.softmax(u, axis=axis), p, rtol=1e-13)
     np.testing.assert_allclose(dense.log_softmax(u, axis=axis), np.log(p), rtol=1e-13)
+    for function, wanted in ((dense.softmax, p), (dense.log_softmax, np.log(p))):
+        came = function(1.5 * u, axis=axis, temperature=1.5)
+        np.testing.assert_allclose(came, wanted, rtol=1e-13)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sparsemax_is_what_bisection_finds(axis: int) -> None:
+    u = np.asarray(random(4, 5))
+    low, high = u.max(axis, keepdims=True) - 1, u.max(axis, keepdims=True)
+    for _ in range(60):
+        middle = (low + high) / 2
+        too_low = np.maximum(u - middle, 0).sum(axis, keepdims=True) > 1
+        low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
+    wanted = np.maximum(u - low, 0)
+    np.testing.assert_allclose(dense.sparsemax(jnp.asarray(u), axis=axis), wanted, atol=1e-14)
+
+
+def test_activations_of_more_than_one_argument() -> None:
+    x, alpha = np.asarray(random(3, 6)), np.asarray(random(6, seed=1))
+    a, b = x[:, :3], x[:, 3:]
+    given = jnp.asarray(x)
+    for name, gate in (("glu", "sigmoid"), ("swiglu", "silu"), ("geglu", "gelu")):
+        came = getattr(gates, name)(given)
+        np.testing.assert_allclose(came, a * VALUES[gate](b), rtol=1e-12)
+    wanted = np.where(x > 0, x, alpha * x)
+    np.testing.assert_allclose(gates.prelu(given, jnp.asarray(alpha)), wanted, rtol=1e-14)
+    for ties in ("first", "split"):
+        came = gates.maxout(given, pieces=2, ties=ties)
+        np.testing.assert_array_equal(came, x.reshape(3, 3, 2).max(-1))
 
 
 Z, T = (

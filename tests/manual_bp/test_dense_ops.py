@@ -1,4 +1,4 @@
-"""Affine maps and softmax: any shape, both forms, extreme values, bad input."""
+"""Affine maps, softmax and sparsemax: any shape, both forms, extreme values, bad input."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def random(*shape: int, seed: int = 0) -> jax.Array:
 
 @pytest.mark.parametrize(
     "case",
-    cases_of("linear", "linear_column", "softmax", "log_softmax"),
+    cases_of("linear", "linear_column", "softmax", "log_softmax", "sparsemax"),
     ids=lambda case: case.name,
 )
 @given(data=st.data())
@@ -128,7 +128,10 @@ def test_the_small_probabilities_of_a_softmax_keep_their_gradients() -> None:
     np.testing.assert_allclose(np.float64(du), [-tiny, tiny], rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+SIMPLEX = pytest.mark.parametrize("name", ["softmax", "log_softmax", "sparsemax"])
+
+
+@SIMPLEX
 @pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
 def test_every_axis_is_the_last_one_moved(name: str, axis: int) -> None:
     op, u, dy = getattr(manual_bp, name), random(2, 3, 5), random(2, 3, 5, seed=1)
@@ -140,6 +143,97 @@ def test_every_axis_is_the_last_one_moved(name: str, axis: int) -> None:
     moved = pull(jnp.moveaxis(u, axis, -1), jnp.moveaxis(dy, axis, -1), -1)
     for came, wanted in zip(pull(u, dy, axis), moved, strict=True):
         np.testing.assert_allclose(jnp.moveaxis(came, axis, -1), wanted, rtol=1e-14, atol=1e-15)
+
+
+@every_dtype
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_temperature_divides_the_scores_and_their_gradient(name: str, dtype: str) -> None:
+    op = getattr(manual_bp, name)
+    u, dy = jnp.asarray([0.5, -2, 4, 1], dtype), jnp.asarray([0.5, -2, 3, 1], dtype)
+    for tau in (0.25, 1.0, 8.0):  # powers of two, so that the division is exact
+        y, residual = op.forward(u, temperature=tau)
+        wanted, cold_residual = op.forward(u / tau)
+        np.testing.assert_array_equal(y, wanted)
+        (du,), (dv,) = op.backward(residual, dy), op.backward(cold_residual, dy)
+        np.testing.assert_array_equal(du, dv / tau)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_low_temperature_leaves_the_extremes_finite(name: str) -> None:
+    op = getattr(manual_bp, name)
+    y, residual = op.forward(jnp.asarray([1e4, 1e4, -1e4]), temperature=1e-3)
+    (du,) = op.backward(residual, jnp.asarray([1.0, 2.0, 0.0]))
+    wanted = [0.5, 0.5, 0] if name == "softmax" else [-np.log(2), -np.log(2), -2e7 - np.log(2)]
+    np.testing.assert_allclose(y, wanted, rtol=1e-15)
+    np.testing.assert_allclose(du, [-250, 250, 0] if name == "softmax" else [-500, 500, 0])
+
+
+def sparsemax(u: Any, dy: Any) -> tuple[jax.Array, jax.Array]:
+    y, residual = manual_bp.sparsemax.forward(u)
+    return y, manual_bp.sparsemax.backward(residual, dy)[0]
+
+
+@every_dtype
+def test_an_entry_at_the_threshold_of_sparsemax_is_outside_its_support(dtype: str) -> None:
+    dy = jnp.asarray([4, 1, 8], dtype)
+    for shift in (0.0, 1e4, -1e4):
+        # The first two alone have the threshold 0, at which the third stands.
+        u = jnp.asarray([0.5, 0.5, 0], dtype) + jnp.asarray(shift, dtype)
+        if float(u[0] - u[2]) != 0.5:
+            continue  # the dtype does not hold both at this size
+        y, du = sparsemax(u, dy)
+        assert y.tolist() == [0.5, 0.5, 0]
+        assert du.tolist() == [1.5, -1.5, 0]
+
+
+@every_dtype
+def test_sparsemax_of_extremes_is_one_hot_and_its_gradient_zero(dtype: str) -> None:
+    y, du = sparsemax(jnp.asarray(SCORES, dtype), jnp.asarray(UPSTREAM, dtype))
+    assert y.tolist() == [1, 0, 0]
+    assert du.tolist() == [0, 0, 0]
+
+
+def test_sparsemax_of_the_simplex_is_itself_and_shares_equally_what_is_equal() -> None:
+    y, du = sparsemax(jnp.asarray([0.5, 0.125, 0.375]), jnp.asarray([3.0, 0, 0]))
+    assert y.tolist() == [0.5, 0.125, 0.375]
+    assert du.tolist() == [2, -1, -1]
+    y, du = sparsemax(jnp.full(4, 1e4), jnp.asarray([4.0, 0, 0, 0]))
+    assert y.tolist() == [0.25] * 4
+    assert du.tolist() == [3, -1, -1, -1]
+
+
+def test_sparsemax_is_nearer_than_any_other_point_of_the_simplex() -> None:
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((50, 6))
+    y, _ = manual_bp.sparsemax.forward(jnp.asarray(u))
+    assert (np.asarray(y) >= 0).all()
+    np.testing.assert_allclose(y.sum(-1), 1, rtol=1e-14)
+    others = rng.dirichlet(np.full(6, 0.3), (200, 50))
+    nearest = ((np.asarray(y) - u) ** 2).sum(-1)
+    assert (((others - u) ** 2).sum(-1) >= nearest).all()
+
+
+def test_sparsemax_of_two_is_a_hard_sigmoid_of_their_difference() -> None:
+    d = jnp.asarray([-3.0, -0.875, 0.0, 0.375, 2.0])
+    y, du = sparsemax(
+        jnp.stack([d, jnp.zeros(5)], -1), jnp.broadcast_to(jnp.asarray([1.0, 0]), (5, 2))
+    )
+    np.testing.assert_array_equal(y[:, 0], np.clip((d + 1) / 2, 0, 1))
+    np.testing.assert_array_equal(du[:, 0], [0, 0.5, 0.5, 0.5, 0])
+
+
+def test_a_sparsemax_masked_by_minus_infinity_ignores_the_mask() -> None:
+    u = jnp.asarray([0.5, -jnp.inf, 0.75])
+    y, du = sparsemax(u, jnp.asarray(UPSTREAM))
+    alone = sparsemax(u[::2], jnp.asarray(UPSTREAM[::2]))
+    assert y[1] == du[1] == 0
+    for came, wanted in zip((y, du), alone, strict=True):
+        np.testing.assert_array_equal(came[::2], wanted)
+
+
+def test_a_nan_is_not_hidden_by_sparsemax() -> None:
+    y, _ = sparsemax(jnp.asarray([0.5, jnp.nan, 0.75]), jnp.asarray(UPSTREAM))
+    assert jnp.isnan(y).all()
 
 
 @pytest.mark.parametrize("batch", [(), (4,), (0,), (2, 3)])
@@ -224,7 +318,7 @@ def test_linear_column_complains(without_annotations: None) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@SIMPLEX
 def test_softmax_complains(name: str, without_annotations: None) -> None:
     forward = getattr(manual_bp, name).forward
     assert message(TypeError, forward, jnp.ones(3, int)) == (
@@ -238,13 +332,22 @@ def test_softmax_complains(name: str, without_annotations: None) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_a_temperature_is_above_zero(name: str) -> None:
+    for temperature in (0.0, -1.0, float("inf"), float("nan")):
+        forward = getattr(manual_bp, name).forward
+        assert message(ValueError, forward, jnp.ones(3), temperature=temperature) == (
+            f"{name}: temperature: expected a finite number above 0, got {temperature}"
+        )
+
+
 def test_the_jacobian_complains(without_annotations: None) -> None:
     assert message(ValueError, manual_bp.softmax.jacobian, jnp.ones(())) == (
         "softmax.jacobian: y: expected rank 1 or more, got shape ()"
     )
 
 
-@pytest.mark.parametrize("name", ["linear", "linear_column", "softmax", "log_softmax"])
+@pytest.mark.parametrize("name", ["linear", "linear_column", "softmax", "log_softmax", "sparsemax"])
 def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations: None) -> None:
     op = getattr(manual_bp, name)
     args = (jnp.ones((3, 3)),) * (2 if "linear" in name else 1)

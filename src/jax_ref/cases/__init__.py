@@ -9,6 +9,7 @@ from jax_ref.cases import (
     beyond,
     convolution,
     dense,
+    gates,
     indexing,
     losses,
     models,
@@ -28,6 +29,7 @@ from jax_ref.cases.case import (
 registry: tuple[Case, ...] = (
     *activations.cases,
     *dense.cases,
+    *gates.cases,
     *losses.cases,
     *regularization.cases,
     *indexing.cases,

@@ -19,14 +19,12 @@ AFFINE = (
 )
 BILINEAR = (
     {"batch": (2, 3), "n": 4, "k": 5, "m": 2},
-    {"batch": (), "n": 3, "k": 2, "m": 4},
-    {"batch": (1,), "n": 1, "k": 1, "m": 1},
+    {"batch": (), "n": 3, "k": 1, "m": 4},
     {"batch": (3,), "n": 2, "k": 0, "m": 2},
 )
 MATRICES = (
     {"batch": (2, 3), "n": 4, "k": 5, "m": 2},
-    {"batch": (), "n": 3, "k": 2, "m": 4},
-    {"batch": (1,), "n": 1, "k": 1, "m": 1},
+    {"batch": (), "n": 3, "k": 1, "m": 4},
     {"batch": (2,), "n": 3, "k": 0, "m": 2},
 )
 SOFTMAX = (
@@ -80,6 +78,19 @@ def _sure_scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tu
     """Return scores of which one stands out, so that y is near 1 there."""
     (u,) = _scores(rng, batch, n)
     return (u / 2 + 5 * np.eye(n)[rng.integers(0, n, batch)],)
+
+
+def _around_support(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return u that is the output plus a threshold, or 0.1 and more below the threshold."""
+    places = rng.permuted(np.broadcast_to(np.arange(n), (*batch, n)), axis=-1)
+    inside = places < rng.integers(min(n, 2), n + 1, (*batch, 1))
+    y = rng.uniform(0.5, 1, (*batch, n)) * inside
+    y = y / y.sum(-1, keepdims=True) - rng.uniform(0.1, 1.5, (*batch, n)) * ~inside
+    return (np.round(y + rng.standard_normal((*batch, 1)), 2),)
+
+
+def _around_support_down(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    return (np.moveaxis(_around_support(rng, batch, n)[0], -1, 0),)
 
 
 def _axis_has_entries(sizes: Sizes, options: Options) -> bool:
@@ -137,7 +148,7 @@ cases = (
             getattr(references.dense, name),
             _scores,
             SOFTMAX,
-            options=({"axis": -1}, {"axis": 0}),
+            options=({"axis": -1}, {"axis": 0, "temperature": 1.5}),
             fits=_axis_has_entries,
         )
         for name in ("softmax", "log_softmax")
@@ -149,5 +160,15 @@ cases = (
         _sure_scores,
         SOFTMAX[:3],
         variant="sure",
+    ),
+    Case("sparsemax", manual_bp.sparsemax, references.dense.sparsemax, _around_support, SOFTMAX),
+    Case(
+        "sparsemax",
+        manual_bp.sparsemax,
+        references.dense.sparsemax,
+        _around_support_down,
+        SOFTMAX[2:3],
+        options=({"axis": 0},),
+        variant="down",
     ),
 )

@@ -39,9 +39,11 @@ def matmul(a: Float[Array, "*A n k"], b: Float[Array, "*B k m"]) -> Float[Array,
     return jnp.sum(left * right, -2)
 
 
-def softmax(u: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shape"]:
-    """Return exp(u − logsumexp u)."""
-    return jnp.exp(log_softmax(u, axis=axis))
+def softmax(
+    u: Float[Array, "*shape"], *, axis: int = -1, temperature: float = 1.0
+) -> Float[Array, "*shape"]:
+    """Return exp(u/τ − logsumexp u/τ)."""
+    return jnp.exp(log_softmax(u, axis=axis, temperature=temperature))
 
 
 def softmax_by_pairs(u: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
@@ -51,6 +53,23 @@ def softmax_by_pairs(u: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     return 1 / (1 + others.sum(-1))
 
 
-def log_softmax(u: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shape"]:
-    """Return u − logsumexp u."""
-    return u - logsumexp(u, axis=axis, keepdims=True)
+def log_softmax(
+    u: Float[Array, "*shape"], *, axis: int = -1, temperature: float = 1.0
+) -> Float[Array, "*shape"]:
+    """Return u/τ − logsumexp u/τ."""
+    v = u / temperature
+    return v - logsumexp(v, axis=axis, keepdims=True)
+
+
+def sparsemax(u: Float[Array, "*shape"], *, axis: int = -1) -> Float[Array, "*shape"]:
+    """Return u − τ on the support: where what is above an entry exceeds it by less than 1 in all.
+
+    With the threshold at uⱼ, Σᵢ max(uᵢ − uⱼ, 0) would be the sum of the output; where that is below
+    1, the threshold is lower.
+    """
+    z = jnp.moveaxis(u, axis, -1)
+    above = jnp.maximum(z[..., :, None] - z[..., None, :], 0).sum(-2)
+    support = (above < 1).astype(u.dtype)
+    count = support.sum(-1, keepdims=True)
+    threshold = ((support * z).sum(-1, keepdims=True) - 1) / count
+    return jnp.moveaxis(support * (z - threshold), -1, axis)

@@ -1,0 +1,54 @@
+"""The gated linear unit.
+
+Shapes   x, dx: (*batch, 2n)   a, b, y, dy: (*batch, n), x being a and b side by side
+Forward  y = a ⊙ f(b),   f = σ the logistic sigmoid. As in PyTorch the second half gates the first.
+Derive   yᵢ depends on aᵢ and bᵢ alone: ∂yᵢ/∂aᵢ = f(bᵢ), ∂yᵢ/∂bᵢ = aᵢ f'(bᵢ), f' = σ (1 − σ), so
+  (1) da = dy ⊙ f(b)
+  (2) db = dy ⊙ a ⊙ f'(b)
+  (3) dx = da and db side by side
+Saved    x; f(b) and f'(b) are had from it again.      Kinks   none.
+Extremes Finite and correct for x = ±1e4. Half precision is computed in float32 and rounded once.
+Source   Dauphin et al. 2017, arXiv:1612.08083
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.activations import sigmoid
+from manual_bp.gates import halves
+
+NAME = "glu"
+
+
+@op.residual
+class Residual:
+    """The input."""
+
+    x: Float[Array, "*batch m"]
+
+
+def forward(x: Float[Array, "*batch m"]) -> tuple[Float[Array, "*batch n"], Residual]:
+    """Return y = a ⊙ f(b), of half the last axis of `x` and its dtype, and the residual.
+
+    Args:
+      x: values a, then gates b, side by side, (*batch, 2n).
+
+    Raises:
+      TypeError: `x` is not floating.
+      ValueError: `x` has rank 0, or an odd last axis.
+    """
+    (x,) = op.floating(NAME, x=x)
+    a, b = halves.split(NAME, x)
+    return (a * sigmoid.value(b)).astype(x.dtype), Residual(x)
+
+
+def backward(residual: Residual, dy: Float[Array, "*batch n"]) -> tuple[Float[Array, "*batch m"]]:
+    """Return (dx,)."""
+    x = residual.x
+    a, b = halves.split(NAME, x)
+    dy = op.wide(op.expect_cotangent(NAME, dy, a.shape, x.dtype))
+    value, slope = halves.value_and_slope(sigmoid, b)
+    da = dy * value  # (1)
+    db = dy * (a * slope)  # (2)
+    return (jnp.concatenate([da, db], -1).astype(x.dtype),)  # (3)
