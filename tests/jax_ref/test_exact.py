@@ -105,8 +105,9 @@ MAGNITUDES = [
 ]
 POINTS = np.asarray([0.0, *MAGNITUDES, *(-m for m in MAGNITUDES)])
 ULPS = 2.0
-# XLA's tanh at 18.4 is 0.9999999999999992, five ulp from the truth; the exponent of a gelu in its
-# tail is some hundreds, and rounded.
+# XLA's tanh at 18.4 is 0.9999999999999992, five ulp from the truth; mish rounds an exponential,
+# two sums of its powers, a quotient and a product, half an ulp or more each; the exponent of a gelu
+# in its tail is some hundreds, and rounded.
 VALUE_ULPS = {"tanh": 6.0, "mish": 3.0, "gelu": 1e3, "gelu_tanh": 1e3, "gelu_quick": 1e3}
 # Near a root of f' its terms cancel.
 SLOPE_ULPS = {

@@ -64,7 +64,5 @@ def _kink(op: Any) -> str:
             f"u = {u:g}: {f'`{v}`' if isinstance(v, str) else f'{v:.4g}'}" for u, v in op.kinks
         ]
         return "; ".join(found) or "none"
-    stated = re.search(
-        r"(?:^|\. +)Kinks +(.*?)(?=\n\S|\Z)", op.__doc__ or "", re.MULTILINE | re.DOTALL
-    )
+    stated = KINKS.search(op.__doc__ or "")
     return " ".join(stated[1].split()).rstrip(".") if stated else "none"

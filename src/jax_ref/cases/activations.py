@@ -9,7 +9,7 @@ from jax_ref import references
 from jax_ref.cases.case import Case, normal
 from manual_bp.activations import Elementwise
 
-SIZES = ({"batch": (5, 3)}, {"batch": ()}, {"batch": (2, 1, 7)}, {"batch": (1,)}, {"batch": (0, 4)})
+SIZES = ({"batch": (2, 1, 7)}, {"batch": ()}, {"batch": (0, 4)})
 
 OPTIONS = {
     "relu": tuple({"slope_at_zero": s} for s in (1.0, 0.0, 0.5)),
