@@ -11,7 +11,9 @@ LOW = ("float32", "bfloat16", "float16")
 
 # A composite of few numbers misses the bound now and then by the luck of its inner roundings; the
 # registry holds it in every dtype at inputs that are drawn once.
-FLOAT64_ONLY = ("chain", "mlp")
+FLOAT64_ONLY = ("bidirectional", "chain", "mlp", "stacked")
+
+LABELLED = ("chain", "ctc", "multiclass_hinge", "negative_log_likelihood")
 
 
 def batches() -> st.SearchStrategy[tuple[int, ...]]:
@@ -28,7 +30,7 @@ def axes() -> st.SearchStrategy[tuple[tuple[int, int], ...]]:
 def drawn(draw: st.DrawFn, case: cases.Case) -> tuple[Sizes, Options, str, int]:
     """Draw sizes that the case knows, an option that goes with them, a dtype and a seed."""
     # A softmax over nothing is not defined, and no label can be drawn from nothing.
-    at_least_one = case.op_name == "chain" or "softmax" in case.op_name
+    at_least_one = "softmax" in case.op_name or case.op_name in LABELLED
     axis = st.sampled_from([3, 1, 2, 5, 7] if at_least_one else [3, 1, 2, 0, 5, 7])
     widths = st.lists(st.sampled_from([1, 2, 3, 5]), min_size=2, max_size=4).map(tuple)
     spatial = st.lists(st.sampled_from([3, 1, 2, 5]), min_size=1, max_size=3).map(tuple)

@@ -12,8 +12,12 @@ from hypothesis import strategies as st
 
 import manual_bp
 from jax_ref import cases
+from manual_bp.models.chain import Stage
 
-CELLS = {"rnn": (1, 1), "lstm": (4, 2), "gru": (3, 1)}  # gates, states
+# gates, states
+CELLS = {"rnn": (1, 1), "lstm": (4, 2), "gru": (3, 1), "layer_norm_lstm": (4, 2)}
+COMPOSITIONS = ("bidirectional", "stacked")
+RNN = Stage(manual_bp.rnn)
 every_cell = pytest.mark.parametrize("name", CELLS)
 
 
@@ -22,9 +26,11 @@ def random(*shape: int, seed: int = 0) -> Any:
 
 
 def layer(name: str, batch: int = 2, t: int = 3, n: int = 4, h: int = 5) -> list[Any]:
-    """Return x, the initial states, W, U and b."""
+    """Return x, the initial states, W, U and b; with the scales and the bias of the cell."""
     gates, states = CELLS[name]
-    shapes = [(batch, t, n), *[(batch, h)] * states, (n, gates * h), (h, gates * h), (gates * h,)]
+    width = (gates * h,)
+    biases = [width, width, width, (h,), (h,)] if name == "layer_norm_lstm" else [width]
+    shapes = [(batch, t, n), *[(batch, h)] * states, (n, *width), (h, *width), *biases]
     return [random(*shape, seed=seed) / 2 for seed, shape in enumerate(shapes)]
 
 
@@ -32,7 +38,9 @@ def pull(name: str, *args: Any, **settings: Any) -> tuple[Any, Any, Any]:
     """Return the outputs, cotangents drawn for them, and the cotangents of all arguments."""
     op = getattr(manual_bp, name)
     y, residual = op.forward(*args, **settings)
-    dy = tuple(random(*one.shape, seed=9 + k).astype(one.dtype) for k, one in enumerate(y))
+    leaves, tree = jax.tree.flatten(y)
+    drawn = [random(*one.shape, seed=9 + k).astype(one.dtype) for k, one in enumerate(leaves)]
+    dy = jax.tree.unflatten(tree, drawn)
     return y, dy, op.backward(residual, dy)
 
 
@@ -42,7 +50,7 @@ def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any)
     return str(caught.value)
 
 
-WITH_LENGTHS = [case for case in cases_of(*CELLS) if "lengths" in case.variant]
+WITH_LENGTHS = [case for case in cases_of(*CELLS, *COMPOSITIONS) if "lengths" in case.variant]
 
 
 @pytest.mark.parametrize("case", WITH_LENGTHS, ids=lambda case: case.name)
@@ -126,6 +134,7 @@ def test_extreme_pre_activations_are_finite(name: str, dtype: str) -> None:
 def test_bad_arguments_are_refused(name: str, without_annotations: None) -> None:
     args, op, (gates, states) = layer(name), getattr(manual_bp, name), CELLS[name]
     at = {"x": 0, "h0": 1, "W": 1 + states, "U": 2 + states, "b": 3 + states}
+    at["b"] += 2 * (name == "layer_norm_lstm")
 
     def refused(kind: type[Exception], argument: str, value: Any) -> str:
         bad = list(args)
@@ -226,6 +235,114 @@ def test_the_reset_gate_commutes_with_a_diagonal_product() -> None:
     agree(*pairs)
 
 
+def test_a_shift_of_all_features_of_a_product_changes_nothing() -> None:
+    x, h0, c0, W, U, *others = layer("layer_norm_lstm")
+    shifted = [one + jnp.full_like(one, 0.5) for one in (W, U)]
+    y, _, gradients = pull("layer_norm_lstm", x, h0, c0, W, U, *others)
+    y_too, _, of_shifted = pull("layer_norm_lstm", x, h0, c0, *shifted, *others)
+    agree(y_too, y)
+    agree(of_shifted[3:], gradients[3:])
+    agree([one.sum(1) for one in gradients[3:5]], [jnp.zeros(4), jnp.zeros(5)])
+
+
+def two_directions() -> list[Any]:
+    """Return x and the parameters of two simple layers."""
+    x, *parameters = layer("rnn")
+    return [x, tuple(parameters), tuple(-one for one in parameters)]
+
+
+def test_the_other_direction_is_a_layer_on_time_reversed() -> None:
+    x, parameters, reverse = two_directions()
+    came = pull("bidirectional", x, parameters, reverse, layer=RNN)
+    (ys, finals, reverse_finals), (dys, dfinals, dreverse_finals), (*gradients, _) = came
+    (y, h_T), residual = manual_bp.rnn.forward(x, *parameters)
+    (y_too, h_T_too), of_reverse = manual_bp.rnn.forward(x[:, ::-1], *reverse)
+    agree(ys, jnp.concatenate([y, y_too[:, ::-1]], 2))
+    agree((finals, reverse_finals), ((h_T,), (h_T_too,)))
+    dx, *dtheta, _ = manual_bp.rnn.backward(residual, (dys[..., :5], *dfinals))
+    dx_too, *dtheta_too, _ = manual_bp.rnn.backward(
+        of_reverse, (dys[:, ::-1, 5:], *dreverse_finals)
+    )
+    agree(gradients, [dx + dx_too[:, ::-1], tuple(dtheta), tuple(dtheta_too)])
+
+
+def test_lengths_out_of_range_under_jit_are_cut_in_both_directions() -> None:
+    def run(lengths: Any) -> Any:
+        return manual_bp.bidirectional.forward(*two_directions(), lengths, layer=RNN)[0]
+
+    agree(jax.jit(run)(jnp.asarray([-2, 9])), run(jnp.asarray([0, 3])))
+
+
+def test_a_stack_of_one_is_the_layer_and_of_none_its_input() -> None:
+    x, *parameters = layer("gru")
+    stack = (Stage(manual_bp.gru, (("reset", "before"),)),)
+    (ys, ((h_T,),)), _, (dx, (dparameters,), _) = pull(
+        "stacked", x, ((*parameters, None),), layers=stack
+    )
+    (y, h), _, (dx_too, *dtheta, _) = pull("gru", x, *parameters, reset="before")
+    agree((ys, h_T, dx, dparameters), (y, h, dx_too, tuple(dtheta)))
+    (ys, finals), (dys, _), (dx, dparameters, _) = pull("stacked", x, (), layers=())
+    agree((ys, dx), (x, dys))
+    assert (finals, dparameters) == ((), ())
+
+
+def test_bad_arguments_of_compositions_are_refused(without_annotations: None) -> None:
+    both, stack, (x, first, second) = manual_bp.bidirectional, manual_bp.stacked, two_directions()
+    assert complaint(ValueError, both.forward, x[0], first, second, layer=RNN) == (
+        "bidirectional: x: expected rank 3, got shape (3, 4)"
+    )
+    lengths = jnp.asarray([1, 4])
+    assert complaint(ValueError, both.forward, x, first, second, lengths, layer=RNN) == (
+        "bidirectional: lengths: expected 0 … 3, got 4"
+    )
+    assert complaint(ValueError, both.forward, x, first, second[:1] * 4, layer=RNN) == (
+        "rnn: W: expected shape (4, 5) for x of shape (2, 3, 4), got (2, 5)"
+    )
+    assert complaint(ValueError, stack.forward, x, (first,), layers=(RNN, RNN)) == (
+        "stacked: parameters: expected one set for each of 2 layers, got 1"
+    )
+
+
+def test_bad_cotangents_of_compositions_are_refused(without_annotations: None) -> None:
+    x, first, second = two_directions()
+    both, stack = manual_bp.bidirectional.backward, manual_bp.stacked.backward
+    (ys, *finals), residual = manual_bp.bidirectional.forward(x, first, second, layer=RNN)
+    assert complaint(ValueError, both, residual, (ys,)) == (
+        "bidirectional: dy: expected the tuple (dys, dfinals, dreverse_finals), got 1 of them"
+    )
+    assert complaint(ValueError, both, residual, (ys[..., :9], *finals)) == (
+        "bidirectional: dys: expected shape (2, 3, 10) of ys, got (2, 3, 9)"
+    )
+    assert complaint(TypeError, both, residual, (ys.astype("float32"), *finals)) == (
+        "bidirectional: dys: expected float64, the dtype of ys, got float32"
+    )
+    (ys, finals), residual = manual_bp.stacked.forward(x, (first,), layers=(RNN,))
+    assert complaint(ValueError, stack, residual, ys) == (
+        "stacked: dy: expected the tuple (dys, dfinals), got ArrayImpl"
+    )
+    assert complaint(ValueError, stack, residual, (ys, ())) == (
+        "stacked: dfinals: expected one tuple for each of 1 layers, got 0"
+    )
+
+
+def test_bad_weights_of_a_layer_norm_lstm_are_refused(without_annotations: None) -> None:
+    forward, args = manual_bp.layer_norm_lstm.forward, layer("layer_norm_lstm")
+    for place, argument, shape, why in (
+        (2, "c0", (2, 5), "h0 of shape (2, 5)"),
+        (5, "scale_x", (20,), "W of shape (4, 20)"),
+        (6, "scale_h", (20,), "W of shape (4, 20)"),
+        (8, "scale_c", (5,), "h0 of shape (2, 5)"),
+        (9, "bias_c", (5,), "h0 of shape (2, 5)"),
+    ):
+        bad = [*args[:place], jnp.ones(3), *args[place + 1 :]]
+        assert complaint(ValueError, forward, *bad) == (
+            f"layer_norm_lstm: {argument}: expected shape {shape} for {why}, got (3,)"
+        )
+    assert complaint(ValueError, forward, *args, epsilon=0.0) == (
+        "layer_norm_lstm: epsilon: expected a finite number > 0, got 0.0"
+    )
+
+
 def test_bad_settings_of_a_gru_are_refused(without_annotations: None) -> None:
     forward, args = manual_bp.gru.forward, layer("gru")
     assert complaint(ValueError, forward, *args, reset="never") == (
@@ -292,3 +409,36 @@ def test_pytorch_has_the_same_lstm_and_gru() -> None:
     torch = pytest.importorskip("torch")
     against_torch(torch.nn.LSTM, layer("lstm"), "lstm")
     against_torch(torch.nn.GRU, layer("gru"), "gru")
+
+
+def test_pytorch_has_the_same_stack_of_grus_in_both_directions() -> None:
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.GRU(4, 3, 2, batch_first=True, bidirectional=True, dtype=torch.float64)
+
+    def of(name: str) -> Any:
+        return jnp.asarray(getattr(theirs, name).detach().numpy())
+
+    def parameters(which: str) -> tuple[Any, ...]:
+        W, U = of(f"weight_ih_{which}").T, of(f"weight_hh_{which}").T
+        of_input, of_state = of(f"bias_ih_{which}"), of(f"bias_hh_{which}")
+        return jnp.zeros((2, 3)), W, U, of_input.at[:6].add(of_state[:6]), of_state[6:]
+
+    names = [(f"l{layer}", f"l{layer}_reverse") for layer in range(2)]
+    theta = tuple((parameters(onward), parameters(reverse)) for onward, reverse in names)
+    layers = (Stage(manual_bp.bidirectional, (("layer", Stage(manual_bp.gru)),)),) * 2
+    x = random(2, 5, 4)
+    y, dy, (dx, dtheta, _) = pull("stacked", x, theta, layers=layers)
+    seen = torch.tensor(np.array(x), requires_grad=True)
+    outputs, last = theirs(seen)
+    dlast = np.stack(jax.tree.leaves(dy[1]))
+    upstream = [torch.tensor(np.array(dy[0])), torch.tensor(dlast)]
+    torch.autograd.backward([outputs, last], upstream)
+    pairs = [(y[0], outputs), (jnp.stack(jax.tree.leaves(y[1])), last), (dx, seen.grad)]
+    for both, directions in zip(names, dtheta, strict=True):
+        for which, (_, dW, dU, db, db_n) in zip(both, directions, strict=True):
+            pairs += [(dW.T, getattr(theirs, f"weight_ih_{which}").grad)]
+            pairs += [(dU.T, getattr(theirs, f"weight_hh_{which}").grad)]
+            pairs += [(db, getattr(theirs, f"bias_ih_{which}").grad)]
+            pairs += [(db_n, getattr(theirs, f"bias_hh_{which}").grad[6:])]
+    for came, wanted in pairs:
+        np.testing.assert_allclose(came, wanted.detach().numpy(), rtol=1e-11, atol=1e-13)

@@ -1,6 +1,7 @@
 """Cases of the recurrent layers: with and without biases and lengths, of no step and of one."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 import manual_bp
 from jax_ref import references
 from jax_ref.cases.case import Case, Options, Sizes, away_from_zero, normal
+from manual_bp.models.chain import Stage
 
 SIZES = (
     {"batch_size": 2, "t": 3, "n": 4, "h": 5},
@@ -122,6 +124,127 @@ def _gru_without_bias(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]
 
 RESETS = ({"reset": "after"}, {"reset": "before"})
 
+
+def _layer_norm_lstm(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    *layer, b = _layer(rng, **sizes, width=4, states=2)
+    h = sizes["h"]
+    scale_x, scale_h, scale_c = (away_from_zero(rng, width) for width in (4 * h, 4 * h, h))
+    return (*layer, scale_x, scale_h, b, scale_c, away_from_zero(rng, h), None)
+
+
+def _layer_norm_lstm_masked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    return (*_layer_norm_lstm(rng, **sizes)[:-1], _lengths(rng, sizes["batch_size"], sizes["t"]))
+
+
+def _wide_enough(sizes: Sizes, options: Options) -> bool:
+    """Return whether a normalised cell can vary: of one feature it is 0, of two ±1 but for ε."""
+    del options
+    return sizes["h"] > 2
+
+
+NORMALISED_SIZES = (
+    {"batch_size": 2, "t": 3, "n": 4, "h": 5},
+    {"batch_size": 3, "t": 1, "n": 2, "h": 4},
+    {"batch_size": 2, "t": 0, "n": 1, "h": 3},
+    {"batch_size": 0, "t": 2, "n": 1, "h": 3},
+)
+
+
+def _bidirectional_lstm(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    x, *parameters = _layer(rng, **sizes, width=4, states=2)
+    _, *reverse = _layer(rng, **sizes, width=4, states=2)
+    return x, (*parameters, None, None), (*reverse, None, None), None
+
+
+def _bidirectional_gru(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    x, *parameters = _layer(rng, **sizes, width=3)
+    _, *reverse = _layer(rng, **sizes, width=3)
+    lengths = _lengths(rng, sizes["batch_size"], sizes["t"])
+    return x, (*parameters, None), (*reverse, None), lengths
+
+
+def _stacked_masked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    """Return the arguments of an rnn with two of them back to back, and one on top of it."""
+    x, *first = _layer(rng, **sizes, width=1)
+    _, *reverse = _layer(rng, **sizes, width=1)
+    batch_size, t, h = sizes["batch_size"], sizes["t"], sizes["h"]
+    _, *second = _layer(rng, batch_size, t, 2 * h, h + 1, width=1)
+    return x, ((tuple(first), tuple(reverse)), tuple(second)), _lengths(rng, batch_size, t)
+
+
+def _stacked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
+    x, *first = _layer(rng, **sizes, width=4, states=2)
+    batch_size, t, h = sizes["batch_size"], sizes["t"], sizes["h"]
+    _, *second = _layer(rng, batch_size, t, h, h + 1, width=3)
+    return x, ((*first, None, None), (*second, None)), None
+
+
+def _referenced(stage: Stage) -> Callable[..., Any]:
+    """Return the reference of a recurrent op, with the settings of the stage."""
+    functions: dict[Any, Callable[..., Any]] = {
+        manual_bp.rnn: references.recurrence.rnn,
+        manual_bp.lstm: references.recurrence.lstm,
+        manual_bp.gru: references.recurrence.gru,
+        manual_bp.bidirectional: _bidirectional_reference,
+    }
+    return partial(functions[stage.op], **dict(stage.settings))
+
+
+def _bidirectional_reference(*args: Any, layer: Stage, **lengths: Any) -> Any:
+    return references.recurrence.bidirectional(*args, layer=_referenced(layer), **lengths)
+
+
+def _stacked_reference(*args: Any, layers: tuple[Stage, ...]) -> Any:
+    bound = [_referenced(layer) for layer in layers]
+    return references.recurrence.stacked(*args, layers=bound)
+
+
+RELU = Stage(manual_bp.rnn, (("activation", "relu"),))
+LAYERS = (Stage(manual_bp.bidirectional, (("layer", RELU),)), Stage(manual_bp.rnn))
+LSTM_AND_GRU = (Stage(manual_bp.lstm), Stage(manual_bp.gru, (("reset", "before"),)))
+
+_compositions = tuple(
+    Case(name, getattr(manual_bp, name), reference, draw, sizes, ({setting: value},), variant)
+    for name, variant, reference, draw, sizes, setting, value in (
+        (
+            "bidirectional",
+            "lstm",
+            _bidirectional_reference,
+            _bidirectional_lstm,
+            ({"batch_size": 2, "t": 2, "n": 4, "h": 3}, {"batch_size": 1, "t": 0, "n": 2, "h": 1}),
+            "layer",
+            Stage(manual_bp.lstm),
+        ),
+        (
+            "bidirectional",
+            "gru, lengths",
+            _bidirectional_reference,
+            _bidirectional_gru,
+            ({"batch_size": 3, "t": 3, "n": 4, "h": 2},),
+            "layer",
+            Stage(manual_bp.gru),
+        ),
+        (
+            "stacked",
+            "bidirectional, lengths",
+            _stacked_reference,
+            _stacked_masked,
+            ({"batch_size": 3, "t": 2, "n": 2, "h": 4},),
+            "layers",
+            LAYERS,
+        ),
+        (
+            "stacked",
+            "lstm and gru",
+            _stacked_reference,
+            _stacked,
+            ({"batch_size": 2, "t": 2, "n": 4, "h": 3}, {"batch_size": 1, "t": 0, "n": 2, "h": 1}),
+            "layers",
+            LSTM_AND_GRU,
+        ),
+    )
+)
+
 cases = (
     _case("rnn", _rnn, options=RNN_OPTIONS, fits=_long_or_first),
     _case("rnn", _rnn_masked, MASKED_SIZES, variant="lengths, no bias"),
@@ -131,4 +254,14 @@ cases = (
     _case("gru", _gru),
     _case("gru", _gru_masked, MASKED_SIZES, options=RESETS, variant="lengths"),
     _case("gru", _gru_without_bias, SIZES[:1], options=RESETS, variant="no bias"),
+    _case("layer_norm_lstm", _layer_norm_lstm, NORMALISED_SIZES, fits=_wide_enough),
+    _case(
+        "layer_norm_lstm",
+        _layer_norm_lstm_masked,
+        MASKED_SIZES,
+        options=({"epsilon": 0.1},),
+        variant="lengths",
+        fits=_wide_enough,
+    ),
+    *_compositions,
 )

@@ -1,12 +1,12 @@
 """Reference recurrent layers: a Python loop over time, [x, h] against the weights stacked."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from jax_ref.references import activations
+from jax_ref.references import activations, normalization
 
 Lengths = Integer[Array, " batch"] | None
 State = tuple[Any, ...]
@@ -118,3 +118,67 @@ def gru(
         return (n + z * (h - n),)
 
     return _unroll(cell, x, (h0,), lengths)
+
+
+def layer_norm_lstm(
+    x: Float[Array, "batch t n"],
+    h0: Float[Array, "batch h"],
+    c0: Float[Array, "batch h"],
+    W: Float[Array, "n h4"],
+    U: Float[Array, "h h4"],
+    scale_x: Float[Array, " h4"],
+    scale_h: Float[Array, " h4"],
+    b: Float[Array, " h4"],
+    scale_c: Float[Array, " h"],
+    bias_c: Float[Array, " h"],
+    lengths: Lengths = None,
+    *,
+    epsilon: float = 1e-5,
+) -> State:
+    """Return (ys, h_T, c_T) of an LSTM whose products and cell are rows of a layer norm."""
+
+    def cell(x: Any, h: Any, c: Any) -> State:
+        u = normalization.layer_norm(jnp.dot(x, W), scale_x, b, epsilon=epsilon)
+        u = u + normalization.layer_norm(jnp.dot(h, U), scale_h, epsilon=epsilon)
+        u = u.reshape(c.shape[0], 4, c.shape[1])
+        new_c = c * activations.sigmoid(u[:, 1])
+        new_c = new_c + activations.sigmoid(u[:, 0]) * activations.tanh(u[:, 2])
+        seen = normalization.layer_norm(new_c, scale_c, bias_c, epsilon=epsilon)
+        return activations.sigmoid(u[:, 3]) * activations.tanh(seen), new_c
+
+    return _unroll(cell, x, (h0, c0), lengths)
+
+
+def stacked(
+    x: Float[Array, "batch t n"],
+    parameters: Sequence[tuple[Any, ...]],
+    lengths: Lengths = None,
+    *,
+    layers: Sequence[Callable[..., State]],
+) -> State:
+    """Return (ys, finals) of the layers, the first on top of which the others are stacked."""
+    if not layers:
+        return x, ()
+    y, *final = layers[0](x, *parameters[0], lengths=lengths)
+    top, finals = stacked(y, parameters[1:], lengths, layers=layers[1:])
+    return top, (tuple(final), *finals)
+
+
+def bidirectional(
+    x: Float[Array, "batch t n"],
+    parameters: tuple[Any, ...],
+    reverse_parameters: tuple[Any, ...],
+    lengths: Lengths = None,
+    *,
+    layer: Callable[..., State],
+) -> State:
+    """Return (ys, finals, reverse_finals), each sample turned around by a permutation matrix."""
+    batch, time, _ = x.shape
+    ends = jnp.full(batch, time) if lengths is None else lengths.astype(int)
+    row, column = jnp.indices((batch, time, time))[1:]
+    end = jnp.broadcast_to(ends[:, None, None], row.shape)
+    turned = jnp.where(row < end, row + column == end - 1, row == column).astype(x.dtype)
+    y, *finals = layer(x, *parameters, lengths=lengths)
+    z, *reverse = layer(jnp.einsum("brs,bsn->brn", turned, x), *reverse_parameters, lengths=lengths)
+    ys = jnp.dstack([y, jnp.einsum("brs,brn->bsn", turned, z)])
+    return ys, tuple(finals), tuple(reverse)

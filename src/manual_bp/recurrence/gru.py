@@ -10,11 +10,13 @@ Forward  W, U and b hold the reset gate r, the update gate z and the candidate n
            hₛ = (1−z) n + z h = yₛ
          Beyond the length of a sample hₛ = hₛ₋₁ and yₛ = 0; h_T = hₜ.
 Derive   Within the length, let dh = dyₛ + dhₛ, the cotangent of hₛ from its output and from the
-         step behind it (dhₜ = dh_T). With δ the cotangents of the arguments of σ and tanh:
-  (1) δ_n = dh (1−z) ⊙ (1−n²),   δ_z = dh (hₛ₋₁ − n) ⊙ z (1−z)
+         step behind it (dhₜ = dh_T). With δ the cotangents of the arguments of σ and tanh,
+         and σ' = σ (1−σ), tanh' = 1 − tanh² and 1−z = σ(−u_z) taken of those arguments, as σ and
+         tanh round to ±1:
+  (1) δ_n = dh (1−z) ⊙ n',   δ_z = dh (hₛ₋₁ − n) ⊙ z'
   (2) after:  dq = δ_n r,   dr = δ_n q,      and hₛ₋₁ gets dq U_nᵀ
   (3) before: d(r h) = δ_n U_nᵀ,   dr = d(r h) ⊙ hₛ₋₁,      and hₛ₋₁ gets d(r h) ⊙ r
-  (4) δ_r = dr r (1−r)
+  (4) δ_r = dr ⊙ r'
   (5) dhₛ₋₁ = dh z + δ_r U_rᵀ + δ_z U_zᵀ + what (2) or (3) adds
          Beyond the length δ = 0 and dhₛ₋₁ = dhₛ. The scan ends with dh0. Behind it, one product
          each, sums over s and the batch:
@@ -22,8 +24,9 @@ Derive   Within the length, let dh = dyₛ + dhₛ, the cotangent of hₛ from i
   (7) dW = Σ xₛᵀ δ,   db = Σ δ
   (8) dU_r, dU_z = Σ hₛ₋₁ᵀ (δ_r, δ_z),   dU_n = Σ hₛ₋₁ᵀ dq after, Σ (r hₛ₋₁)ᵀ δ_n before
   (9) db_n = Σ dq
-Saved    x, h0, the weights, the gates and y; q is formed again, by one product for all steps. Where
-         δ = 0, beyond the length, yₛ of another step does no harm.      Kinks   none.
+Saved    x, h0, the weights, the arguments of σ and tanh, and y; q is formed again, by one product
+         for all steps. Where δ = 0, beyond the length, yₛ of another step does no harm.
+Kinks    none.
 Extremes The gates and their slopes are finite for every u. Half precision is computed in float32,
          what is saved by time is kept in float32, and every result is rounded once.
 Lengths  A length outside 0 … t is an error; under `jit`, where values cannot be read, one below 0
@@ -46,14 +49,14 @@ Reset = Literal["after", "before"]
 
 @op.residual
 class Residual:
-    """Inputs and weights; the gates r, z, n and the outputs by time."""
+    """Inputs and weights; the arguments of r, z, n and the outputs by time."""
 
     x: Float[Array, "batch t n"]
     h0: Float[Array, "batch h"]
     W: Float[Array, "n h3"]
     U: Float[Array, "h h3"]
     b_n: Float[Array, " h"] | None
-    gates: tuple[Float[Array, "t batch h"], ...]
+    u: tuple[Float[Array, "t batch h"], ...]
     y: Float[Array, "t batch h"]
     lengths: Integer[Array, " batch"] | None
     biased: bool = op.static()
@@ -104,18 +107,17 @@ def forward(
 
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
         (v_rz, v_n), mask = inputs
-        r, z = jnp.split(sequence.sigmoid(v_rz + h @ U_rz), 2, 1)
-        if reset == "after":
-            n = jnp.tanh(v_n + r * sequence.biased(h @ U_n, b_n))
-        else:
-            n = jnp.tanh(v_n + (r * h) @ U_n)
-        new = (1 - z) * n + z * h
-        return sequence.choose(mask, new, h), ((r, z, n), sequence.choose(mask, new, 0.0))
+        u_r, u_z = jnp.split(v_rz + h @ U_rz, 2, 1)
+        r, z = sequence.sigmoid(u_r), sequence.sigmoid(u_z)
+        recurrent = r * sequence.biased(h @ U_n, b_n) if reset == "after" else (r * h) @ U_n
+        u_n = v_n + recurrent
+        new = (1 - z) * jnp.tanh(u_n) + z * h
+        return sequence.choose(mask, new, h), ((u_r, u_z, u_n), sequence.choose(mask, new, 0.0))
 
     v = sequence.biased(sequence.by_time(x, W), b)
     inputs = (tuple(jnp.split(v, [2 * h], 2)), sequence.active(lengths, x.shape[1]))
-    h_T, (gates, y) = jax.lax.scan(step, op.wide(h0), inputs)
-    residual = Residual(x, h0, W, U, b_n, gates, y, lengths, b is not None, reset)
+    h_T, (u, y) = jax.lax.scan(step, op.wide(h0), inputs)
+    residual = Residual(x, h0, W, U, b_n, u, y, lengths, b is not None, reset)
     return (y.swapaxes(0, 1).astype(x.dtype), h_T.astype(x.dtype)), residual
 
 
@@ -139,30 +141,37 @@ def backward(
     dys, dh_T = sequence.expect_cotangents(NAME, dy, shapes, dtype)
     U_rz, U_n = jnp.split(op.wide(residual.U), [2 * h], 1)
     after = residual.reset == "after"
+    u_r, u_z, u_n = residual.u
+    r = sequence.sigmoid(u_r)
+    gates = r, sequence.sigmoid(u_z), sequence.sigmoid(-u_z), jnp.tanh(u_n)
+    slopes = (
+        sequence.sigmoid_slope(u_r),
+        sequence.sigmoid_slope(u_z),
+        sequence.tanh_slope(u_n),
+    )
     previous = sequence.before(h0, residual.y)
     q = sequence.biased(previous @ U_n, residual.b_n) if after else None
 
     def step(dh_next: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
-        dy, (r, z, n), previous, q, mask = inputs
+        dy, (r, z, not_z, n), (r_slope, z_slope, n_slope), previous, q, mask = inputs
         dh = dy + dh_next
-        delta_n = dh * (1 - z) * (1 - n) * (1 + n)  # (1)
-        delta_z = dh * (previous - n) * z * (1 - z)  # (1)
+        delta_n = dh * not_z * n_slope  # (1)
+        delta_z = dh * (previous - n) * z_slope  # (1)
         if after:
             dr = delta_n * q  # (2)
             added = (delta_n * r) @ U_n.T  # (2)
         else:
             dreset = delta_n @ U_n.T  # (3)
             dr, added = dreset * previous, dreset * r  # (3)
-        delta_rz = jnp.concatenate([dr * r * (1 - r), delta_z], 1)  # (4)
+        delta_rz = jnp.concatenate([dr * r_slope, delta_z], 1)  # (4)
         dh_before = dh * z + delta_rz @ U_rz.T + added  # (5)
         delta = sequence.choose(mask, jnp.concatenate([delta_rz, delta_n], 1), 0.0)
         return sequence.choose(mask, dh_before, dh_next), delta
 
     masks = sequence.active(residual.lengths, x.shape[1])
-    inputs = (dys.swapaxes(0, 1), residual.gates, previous, q, masks)
+    inputs = (dys.swapaxes(0, 1), gates, slopes, previous, q, masks)
     dh0, delta = jax.lax.scan(step, dh_T, inputs, reverse=True)
     delta_rz, delta_n = jnp.split(delta, [2 * h], 2)
-    r = residual.gates[0]
     dx = jnp.einsum("tbm,nm->btn", delta, op.wide(residual.W)).astype(dtype)  # (6)
     dW = sequence.outer(op.wide(x).swapaxes(0, 1), delta).astype(dtype)  # (7)
     db = delta.sum((0, 1)).astype(dtype) if residual.biased else None  # (7)

@@ -9,10 +9,11 @@ Forward  u = xₛ W + hₛ₋₁ U + b, cut into u_i, u_f, u_g, u_o: input gate,
          Beyond the length of a sample hₛ = hₛ₋₁, cₛ = cₛ₋₁ and yₛ = 0; h_T = hₜ, c_T = cₜ.
 Derive   Within the length, let dh = dyₛ + dhₛ, the cotangent of hₛ from its output and from the
          step behind it (dhₜ = dh_T), and dcₛ that of cₛ from the step behind it (dcₜ = dc_T). With
-         δ the cotangents of the arguments of σ and tanh, σ' = σ(1−σ) and tanh' = 1 − tanh²:
-  (1) dr = dh Pᵀ,   δ_o = dr tanh cₛ ⊙ o (1−o)
+         δ the cotangents of the arguments of σ and tanh, and σ' = σ (1−σ), tanh' = 1 − tanh² taken
+         of those arguments, as σ and tanh round to ±1:
+  (1) dr = dh Pᵀ,   δ_o = dr tanh cₛ ⊙ o'
   (2) dc = dcₛ + dr o (1 − tanh² cₛ) + δ_o w_o              cₛ is used by r, the peephole, step s+1
-  (3) δ_i = dc g ⊙ i (1−i),   δ_f = dc cₛ₋₁ ⊙ f (1−f),   δ_g = dc i ⊙ (1−g²)
+  (3) δ_i = dc g ⊙ i',   δ_f = dc cₛ₋₁ ⊙ f',   δ_g = dc i ⊙ g'
   (4) dcₛ₋₁ = dc f + δ_i w_i + δ_f w_f,   dhₛ₋₁ = δ Uᵀ
          Beyond the length δ = 0, dcₛ₋₁ = dcₛ and dhₛ₋₁ = dhₛ. The scan ends with dc0 and dh0. All
          else is a sum over s and the batch, one product each behind the scan:
@@ -20,8 +21,9 @@ Derive   Within the length, let dh = dyₛ + dhₛ, the cotangent of hₛ from i
   (6) dW = Σ xₛᵀ δ,   dU = Σ hₛ₋₁ᵀ δ,   db = Σ δ
   (7) dw_i = Σ δ_i cₛ₋₁,   dw_f = Σ δ_f cₛ₋₁,   dw_o = Σ δ_o cₛ
   (8) dP = Σ rᵀ dh
-Saved    x, h0, c0, the weights, the gates, c and y. r = o tanh c is formed again. Where δ and dh
-         are 0, beyond the length, yₛ and cₛ of another step do no harm.      Kinks   none.
+Saved    x, h0, c0, the weights, the arguments of σ and tanh, c and y. r = o tanh c is formed again.
+         Where δ and dh are 0, beyond the length, yₛ and cₛ of another step do no harm.
+Kinks    none.
 Extremes The gates and their slopes are finite for every u. Half precision is computed in float32,
          what is saved by time is kept in float32, and every result is rounded once.
 Lengths  A length outside 0 … t is an error; under `jit`, where values cannot be read, one below 0
@@ -45,7 +47,7 @@ NAME = "lstm"
 
 @op.residual
 class Residual:
-    """Inputs and weights; the gates i, f, g, o, the cells and the outputs by time."""
+    """Inputs and weights; the arguments of i, f, g, o, the cells and the outputs by time."""
 
     x: Float[Array, "batch t n"]
     h0: Float[Array, "batch p"]
@@ -54,7 +56,7 @@ class Residual:
     U: Float[Array, "p h4"]
     peephole: Float[Array, "3 h"] | None
     projection: Float[Array, "h p"] | None
-    gates: tuple[Float[Array, "t batch h"], ...]
+    u: tuple[Float[Array, "t batch h"], ...]
     c: Float[Array, "t batch h"]
     y: Float[Array, "t batch p"]
     lengths: Integer[Array, " batch"] | None
@@ -118,20 +120,19 @@ def forward(
         (h, c), (projected, mask) = state, inputs
         u_i, u_f, u_g, u_o = jnp.split(projected + h @ U_wide, 4, 1)
         from_i, from_f, _ = _through(peephole, c)
-        i, f = sequence.sigmoid(u_i + from_i), sequence.sigmoid(u_f + from_f)
-        g = jnp.tanh(u_g)
-        new_c = f * c + i * g
-        o = sequence.sigmoid(u_o + _through(peephole, new_c)[2])
-        r = o * jnp.tanh(new_c)
+        u_i, u_f = u_i + from_i, u_f + from_f
+        new_c = sequence.sigmoid(u_f) * c + sequence.sigmoid(u_i) * jnp.tanh(u_g)
+        u_o = u_o + _through(peephole, new_c)[2]
+        r = sequence.sigmoid(u_o) * jnp.tanh(new_c)
         new_h = r if projection is None else r @ op.wide(projection)
         h, c = sequence.choose(mask, new_h, h), sequence.choose(mask, new_c, c)
-        return (h, c), ((i, f, g, o), c, sequence.choose(mask, new_h, 0.0))
+        return (h, c), ((u_i, u_f, u_g, u_o), c, sequence.choose(mask, new_h, 0.0))
 
     projected = sequence.biased(sequence.by_time(x, W), b)
     inputs = (projected, sequence.active(lengths, x.shape[1]))
-    (h_T, c_T), (gates, c, y) = jax.lax.scan(step, (op.wide(h0), op.wide(c0)), inputs)
+    (h_T, c_T), (u, c, y) = jax.lax.scan(step, (op.wide(h0), op.wide(c0)), inputs)
     ys = y.swapaxes(0, 1).astype(x.dtype)
-    residual = Residual(x, h0, c0, W, U, peephole, projection, gates, c, y, lengths, b is not None)
+    residual = Residual(x, h0, c0, W, U, peephole, projection, u, c, y, lengths, b is not None)
     return (ys, h_T.astype(x.dtype), c_T.astype(x.dtype)), residual
 
 
@@ -160,17 +161,20 @@ def backward(
     W, U = op.wide(residual.W), op.wide(residual.U)
     peephole, projection = residual.peephole, residual.projection
     previous = sequence.before(c0, residual.c)
-    tanh_c = jnp.tanh(residual.c)
+    gates, slopes = sequence.four_gates(residual.u)
+    of_c = jnp.tanh(residual.c), sequence.tanh_slope(residual.c)
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
-        (dh_next, dc_next), (dy, (i, f, g, o), tanh_c, previous, mask) = carry, inputs
+        dh_next, dc_next = carry
+        dy, (i, f, g, o), (i_slope, f_slope, g_slope, o_slope), of_c, previous, mask = inputs
+        tanh_c, tanh_slope = of_c
         dh = sequence.choose(mask, dy + dh_next, 0.0)
         dr = dh if projection is None else dh @ op.wide(projection).T  # (1)
-        delta_o = dr * tanh_c * o * (1 - o)  # (1)
-        dc = dc_next + dr * o * (1 - tanh_c) * (1 + tanh_c) + _through(peephole, delta_o)[2]  # (2)
-        delta_i = dc * g * i * (1 - i)  # (3)
-        delta_f = dc * previous * f * (1 - f)  # (3)
-        delta_g = dc * i * (1 - g) * (1 + g)  # (3)
+        delta_o = dr * tanh_c * o_slope  # (1)
+        dc = dc_next + dr * o * tanh_slope + _through(peephole, delta_o)[2]  # (2)
+        delta_i = dc * g * i_slope  # (3)
+        delta_f = dc * previous * f_slope  # (3)
+        delta_g = dc * i * g_slope  # (3)
         delta = jnp.concatenate([delta_i, delta_f, delta_g, delta_o], 1)
         delta = sequence.choose(mask, delta, 0.0)
         back_c = dc * f + _through(peephole, delta_i)[0] + _through(peephole, delta_f)[1]  # (4)
@@ -178,7 +182,7 @@ def backward(
         return (dh_before, sequence.choose(mask, back_c, dc_next)), (delta, dh)
 
     masks = sequence.active(residual.lengths, x.shape[1])
-    inputs = (dys.swapaxes(0, 1), residual.gates, tanh_c, previous, masks)
+    inputs = (dys.swapaxes(0, 1), gates, slopes, of_c, previous, masks)
     (dh0, dc0), (delta, dh) = jax.lax.scan(step, (dh_T, dc_T), inputs, reverse=True)
     dx = jnp.einsum("tbm,nm->btn", delta, W)  # (5)
     dW = sequence.outer(op.wide(x).swapaxes(0, 1), delta)  # (6)
@@ -190,6 +194,6 @@ def backward(
         products = delta_i * previous, delta_f * previous, delta_o * residual.c
         dpeephole = jnp.stack([one.sum((0, 1)) for one in products]).astype(dtype)  # (7)
     if projection is not None:
-        dprojection = sequence.outer(residual.gates[3] * tanh_c, dh).astype(dtype)  # (8)
+        dprojection = sequence.outer(gates[3] * of_c[0], dh).astype(dtype)  # (8)
     dx, dh0, dc0, dW, dU = (one.astype(dtype) for one in (dx, dh0, dc0, dW, dU))
     return dx, dh0, dc0, dW, dU, db, dpeephole, dprojection, None

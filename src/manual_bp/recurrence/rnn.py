@@ -18,11 +18,11 @@ Derive   L depends on hₛ through the step behind it, or as h_T. Let dhₛ be t
   (6) db = Σ δₛ
          Only (1) and (2) need the reverse scan. It emits δ, and (3)–(6) are one product each behind
          it. Beyond the length δ = 0, so there yₛ may stand for hₛ in (5).
-  (7) tanh' = 1 − h̃²
-Saved    x, h0, W, U, y and the lengths; for relu the sign of u, one byte an element.
+  (7) tanh' u = 1 − tanh² u = 4 σ'(2u),   σ' = σ (1−σ),  taken of u, not of h̃, which rounds to ±1
+Saved    x, h0, W, U, u and the lengths; h̃ = f(u) is had from u again.
 Kinks    relu at u = 0: `slope_at_zero`, 1 by default; 0 is PyTorch's.
-Extremes tanh and 1 − h̃² are finite for every u. Half precision is computed in float32, the state
-         and y are kept in float32, and every result is rounded once.
+Extremes tanh and its slope are finite for every u. Half precision is computed in float32, the state
+         and u are kept in float32, and every result is rounded once.
 Lengths  A length outside 0 … t is an error; under `jit`, where values cannot be read, one below 0
          counts as 0 and one above t as t.
 Source   Elman 1990, Cognitive Science 14; Werbos 1990, "Backpropagation through time"
@@ -32,7 +32,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int8, Integer
+from jaxtyping import Array, Float, Integer
 
 from manual_bp import op
 from manual_bp.recurrence import sequence
@@ -43,17 +43,21 @@ Activation = Literal["tanh", "relu"]
 
 @op.residual
 class Residual:
-    """Inputs, outputs, and for relu the sign of the pre-activations; y and sign by time."""
+    """Inputs and weights; the pre-activations by time."""
 
     x: Float[Array, "batch t n"]
     h0: Float[Array, "batch h"]
     W: Float[Array, "n h"]
     U: Float[Array, "h h"]
-    y: Float[Array, "t batch h"]
-    sign: Int8[Array, "t batch h"] | None
+    u: Float[Array, "t batch h"]
     lengths: Integer[Array, " batch"] | None
     biased: bool = op.static()
+    activation: Activation = op.static()
     slope_at_zero: float = op.static()
+
+
+def _activate(u: jax.Array, activation: Activation) -> jax.Array:
+    return jnp.tanh(u) if activation == "tanh" else jnp.maximum(u, 0)
 
 
 def forward(
@@ -95,14 +99,13 @@ def forward(
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
         projected, mask = inputs
         u = projected + h @ U_wide
-        new = jnp.tanh(u) if activation == "tanh" else jnp.maximum(u, 0)
-        sign = jnp.sign(u).astype(jnp.int8) if activation == "relu" else None
-        return sequence.choose(mask, new, h), (sequence.choose(mask, new, 0.0), sign)
+        new = _activate(u, activation)
+        return sequence.choose(mask, new, h), (sequence.choose(mask, new, 0.0), u)
 
     projected = sequence.biased(sequence.by_time(x, W), b)
     masks = sequence.active(lengths, x.shape[1])
-    h_T, (y, sign) = jax.lax.scan(step, op.wide(h0), (projected, masks))
-    residual = Residual(x, h0, W, U, y, sign, lengths, b is not None, slope_at_zero)
+    h_T, (y, u) = jax.lax.scan(step, op.wide(h0), (projected, masks))
+    residual = Residual(x, h0, W, U, u, lengths, b is not None, activation, slope_at_zero)
     return (y.swapaxes(0, 1).astype(x.dtype), h_T.astype(x.dtype)), residual
 
 
@@ -120,15 +123,15 @@ def backward(
 
     dlengths is None, and db where there was no bias.
     """
-    x, h0, y, dtype = residual.x, residual.h0, residual.y, residual.x.dtype
+    x, h0, u, dtype = residual.x, residual.h0, residual.u, residual.x.dtype
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape}
     dys, dh_T = sequence.expect_cotangents(NAME, dy, shapes, dtype)
     W, U = op.wide(residual.W), op.wide(residual.U)
-    if residual.sign is None:
-        slope = (1 - y) * (1 + y)  # (7)
+    if residual.activation == "tanh":
+        slope = sequence.tanh_slope(u)  # (7)
     else:
-        at_zero = jnp.where(residual.sign == 0, residual.slope_at_zero, 0.0).astype(y.dtype)
-        slope = jnp.where(residual.sign > 0, 1, at_zero)
+        at_zero = jnp.where(u == 0, residual.slope_at_zero, 0.0).astype(u.dtype)
+        slope = jnp.where(u > 0, 1, at_zero)
 
     def step(dh: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
         dy, slope, mask = inputs
@@ -140,6 +143,7 @@ def backward(
     dh0, delta = jax.lax.scan(step, dh_T, inputs, reverse=True)
     dx = jnp.einsum("tbm,nm->btn", delta, W)  # (3)
     dW = sequence.outer(op.wide(x).swapaxes(0, 1), delta)  # (4)
+    y = sequence.choose(masks, _activate(u, residual.activation), 0.0)
     dU = sequence.outer(sequence.before(h0, y), delta)  # (5)
     db = delta.sum((0, 1)).astype(dtype) if residual.biased else None  # (6)
     return dx.astype(dtype), dh0.astype(dtype), dW.astype(dtype), dU.astype(dtype), db, None

@@ -4,7 +4,7 @@ Inside a layer time comes first, as `lax.scan` wants it, and half precision is f
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -83,6 +83,25 @@ def sigmoid(u: jax.Array) -> jax.Array:
     return 1 / (1 + jnp.exp(-u))
 
 
+def sigmoid_slope(u: jax.Array) -> jax.Array:
+    """Return σ'(u), to the last digit where σ is near 1."""
+    e = jnp.exp(-jnp.abs(u))
+    return e / (1 + e) ** 2
+
+
+def tanh_slope(u: jax.Array) -> jax.Array:
+    """Return 1 − tanh² u = 4 σ'(2u), to the last digit where tanh is near ±1."""
+    return 4 * sigmoid_slope(2 * u)
+
+
+def four_gates(u: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+    """Return the gates i, f, g, o of an LSTM, of their arguments, and the slopes there."""
+    u_i, u_f, u_g, u_o = u
+    gates = sigmoid(u_i), sigmoid(u_f), jnp.tanh(u_g), sigmoid(u_o)
+    slopes = sigmoid_slope(u_i), sigmoid_slope(u_f), tanh_slope(u_g), sigmoid_slope(u_o)
+    return gates, slopes
+
+
 def by_time(x: Float[Array, "batch time n"], W: Float[Array, "n m"]) -> jax.Array:
     """Return x W as (time, batch, m), one product for all steps."""
     return jnp.einsum("btn,nm->tbm", op.wide(x), op.wide(W))
@@ -104,20 +123,33 @@ def outer(left: jax.Array, right: jax.Array) -> jax.Array:
     return left.reshape(rows, left.shape[2]).T @ right.reshape(rows, right.shape[2])
 
 
+def expect_parts(name: str, dy: Any, outputs: Sequence[str]) -> tuple[Any, ...]:
+    """Return `dy`, or raise a ValueError unless it is a tuple of one part for each output."""
+    if not isinstance(dy, tuple) or len(dy) != len(outputs):
+        wanted = f"the tuple ({', '.join(f'd{output}' for output in outputs)})"
+        came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
+        raise ValueError(op.complaint(name, "dy", wanted, came))
+    return dy
+
+
+def expect_cotangent(
+    name: str, output: str, dy: Any, shape: Sequence[int], dtype: Any
+) -> jax.Array:
+    """Return the cotangent of one of several outputs as an array, or raise unless it fits it."""
+    array = jnp.asarray(dy)
+    if array.dtype != dtype:
+        expected = f"{dtype}, the dtype of {output}"
+        raise TypeError(op.complaint(name, f"d{output}", expected, array.dtype))
+    op.expect_shape(name, f"d{output}", array, shape, f"of {output}")
+    return array
+
+
 def expect_cotangents(
-    name: str, dy: Any, shapes: dict[str, Sequence[int]], dtype: Any
+    name: str, dy: Any, shapes: Mapping[str, Sequence[int]], dtype: Any
 ) -> tuple[jax.Array, ...]:
     """Return the cotangents of all outputs in wide dtype, or raise unless they fit them."""
-    outputs = ", ".join(f"d{output}" for output in shapes)
-    if not isinstance(dy, tuple) or len(dy) != len(shapes):
-        came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
-        raise ValueError(op.complaint(name, "dy", f"the tuple ({outputs})", came))
-    arrays = []
-    for (output, shape), one in zip(shapes.items(), dy, strict=True):
-        array = jnp.asarray(one)
-        if array.dtype != dtype:
-            expected = f"{dtype}, the dtype of {output}"
-            raise TypeError(op.complaint(name, f"d{output}", expected, array.dtype))
-        op.expect_shape(name, f"d{output}", array, shape, f"of {output}")
-        arrays.append(op.wide(array))
-    return tuple(arrays)
+    parts = expect_parts(name, dy, tuple(shapes))
+    return tuple(
+        op.wide(expect_cotangent(name, output, one, shape, dtype))
+        for (output, shape), one in zip(shapes.items(), parts, strict=True)
+    )
