@@ -23,7 +23,10 @@ NAMES = (
     "huber",
     "hinge",
     "kl_divergence",
+    "cosine",
+    "focal",
 )
+OTHERS = ("negative_log_likelihood", "multiclass_hinge", "triplet", "contrastive")
 FIRST = {
     "squared_error": ("prediction", "target"),
     "binary_cross_entropy": ("logits", "targets"),
@@ -34,8 +37,12 @@ FIRST = {
     "huber": ("prediction", "target"),
     "hinge": ("scores", "targets"),
     "kl_divergence": ("log_q", "p"),
+    "cosine": ("prediction", "target"),
+    "focal": ("logits", "targets"),
 }
 every_loss = pytest.mark.parametrize("name", NAMES)
+every_other = pytest.mark.parametrize("name", OTHERS)
+of_labels = pytest.mark.parametrize("name", OTHERS[:2])
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -46,7 +53,7 @@ def pull(name: str, *args: Any, reduction: str = "none") -> tuple[Any, ...]:
     return y, *loss.backward(residual, jnp.ones_like(y))
 
 
-@pytest.mark.parametrize("case", cases_of(*NAMES), ids=lambda case: case.name)
+@pytest.mark.parametrize("case", cases_of(*NAMES, *OTHERS), ids=lambda case: case.name)
 @given(data=st.data())
 def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
     check_drawn(case, *data.draw(drawn(case)))
@@ -75,6 +82,36 @@ def test_the_upstream_cotangent_of_each_sample_scales_its_own_gradient(name: str
     plain, scaled = loss.backward(residual, jnp.ones_like(y)), loss.backward(residual, dl)
     for one, by_dl in zip(plain, scaled, strict=True):
         np.testing.assert_allclose(by_dl, one * dl[:, None], rtol=1e-14)
+
+
+def good(name: str, *batch: int) -> tuple[jax.Array, ...]:
+    """Return arguments of a loss that does not take a pair of one shape."""
+    rng = np.random.default_rng(0)
+    points = tuple(jnp.asarray(rng.uniform(0.1, 0.9, (*batch, 4))) for _ in range(3))
+    if name == "triplet":
+        return points
+    if name == "contrastive":
+        return (*points[:2], jnp.asarray(rng.uniform(0.1, 0.9, batch)))
+    return points[0], jnp.asarray(rng.integers(0, 4, batch))
+
+
+@every_other
+def test_the_other_losses_are_reduced_and_scaled_by_the_cotangent_alike(name: str) -> None:
+    loss, args = getattr(manual_bp, name), good(name, 2, 3)
+    y, residual = loss.forward(*args, reduction="none")
+    assert y.shape == (2, 3)
+    dl = jnp.asarray([[2.0, -0.5, 0.0], [1.0, -1.0, 0.25]])
+    ones, scaled = loss.backward(residual, jnp.ones_like(y)), loss.backward(residual, dl)
+    for reduction, value, factor in (("sum", y.sum(), 1.0), ("mean", y.mean(), 6.0)):
+        reduced, residual = loss.forward(*args, reduction=reduction)
+        np.testing.assert_allclose(reduced, value, rtol=1e-14)
+        for one, of_all in zip(ones, loss.backward(residual, jnp.ones(())), strict=True):
+            if one is not None:
+                np.testing.assert_allclose(of_all * factor, one, rtol=1e-14)
+    for one, by_dl in zip(ones, scaled, strict=True):
+        if one is not None:
+            each = dl.reshape(2, 3, *(1,) * (one.ndim - 2))
+            np.testing.assert_allclose(by_dl, one * jnp.broadcast_to(each, one.shape), rtol=1e-14)
 
 
 Z = (1e4, -1e4, 1e4, -1e4, 0.0)
@@ -212,6 +249,84 @@ def test_integer_and_one_hot_labels_agree(dtype: str) -> None:
     np.testing.assert_allclose(du, soft_du, rtol=1e-13)
 
 
+def settled(u: Any, labels: Any, **settings: Any) -> tuple[jax.Array, jax.Array]:
+    """Return the cross-entropy with settings, and dlogits for dL = 1."""
+    loss, residual = manual_bp.softmax_cross_entropy.forward(u, labels, **settings)
+    return loss, manual_bp.softmax_cross_entropy.backward(residual, jnp.ones_like(loss))[0]
+
+
+def test_ignored_samples_neither_cost_nor_pull_nor_count() -> None:
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3)))
+    for ignored, dtype in ((-100, "int32"), (255, "uint8"), (1, "int64")):
+        labels = jnp.asarray([0, ignored, 2, 0], dtype)
+        kept = jnp.asarray([0, 2, 3])
+        for reduction in ("mean", "sum"):
+            settings = {"ignored_label": ignored, "label_smoothing": 0.1, "reduction": reduction}
+            loss, du = settled(u, labels, **settings)
+            wanted, wanted_du = settled(
+                u[kept], labels[kept], label_smoothing=0.1, reduction=reduction
+            )
+            np.testing.assert_allclose(loss, wanted, rtol=1e-14)
+            np.testing.assert_allclose(du[kept], wanted_du, rtol=1e-14)
+            assert not du[1].any()
+    labels = jnp.asarray([0, 3, 2, 3], jnp.uint32)
+    loss, du = jax.jit(lambda u, k: settled(u, k, ignored_label=-1, reduction="none"))(u, labels)
+    assert jnp.isnan(loss).tolist() == [False, True, False, True]
+    assert jnp.isnan(du).any(-1).tolist() == [False, True, False, True]
+
+
+def test_a_mean_over_ignored_samples_alone_is_0() -> None:
+    loss, du = settled(jnp.ones((2, 3)), jnp.asarray([-1, -1]), ignored_label=-1)
+    assert loss == 0
+    assert not du.any()
+
+
+def test_smoothing_and_weights_are_those_of_soft_labels() -> None:
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3)))
+    labels, weights = jnp.asarray([0, 2, 1, 2]), (0.5, 2.0, 0.0)
+    soft = (0.7 * jnp.eye(3)[labels] + 0.1) * jnp.broadcast_to(jnp.asarray(weights), (4, 3))
+    loss, du = settled(u, labels, class_weights=weights, label_smoothing=0.3, reduction="none")
+    wanted, wanted_du, _ = pull("softmax_cross_entropy", u, soft)
+    np.testing.assert_allclose(loss, wanted, rtol=1e-14)
+    np.testing.assert_allclose(du, wanted_du, rtol=1e-13, atol=1e-15)
+
+
+def test_settings_of_softmax_cross_entropy_are_checked(without_annotations: None) -> None:
+    forward, u, soft = manual_bp.softmax_cross_entropy.forward, jnp.ones((2, 3)), jnp.ones((2, 3))
+    labels, place = jnp.asarray([0, -1]), "softmax_cross_entropy:"
+    assert complaint(ValueError, forward, u, soft, class_weights=(1.0, 2.0)) == (
+        f"{place} class_weights: expected 3 numbers, one for each class, got (1.0, 2.0)"
+    )
+    assert complaint(ValueError, forward, u, soft, label_smoothing=1.1) == (
+        f"{place} label_smoothing: expected a number from 0 to 1, got 1.1"
+    )
+    assert complaint(ValueError, forward, u, soft, ignored_label=-1) == (
+        f"{place} ignored_label: expected None for labels that are not integers, got -1"
+    )
+    assert complaint(ValueError, forward, u, labels, ignored_label=-2) == (
+        f"{place} labels: expected 0 … 2, got -1"
+    )
+
+
+def test_pytorch_agrees_on_smoothed_weighted_and_ignored_labels() -> None:
+    torch = pytest.importorskip("torch")
+    logits = np.random.default_rng(0).standard_normal((4, 3))
+    labels, weights = np.asarray([0, -100, 1, 2]), (0.5, 2.0, 0.25)
+    u = torch.tensor(logits, requires_grad=True)
+    theirs = torch.nn.functional.cross_entropy(
+        u,
+        torch.tensor(labels),
+        weight=torch.tensor(weights, dtype=u.dtype),
+        label_smoothing=0.2,
+        reduction="sum",
+    )
+    theirs.backward()
+    settings = {"class_weights": weights, "label_smoothing": 0.2, "ignored_label": -100}
+    loss, du = settled(jnp.asarray(logits), jnp.asarray(labels), reduction="sum", **settings)
+    np.testing.assert_allclose(loss, theirs.item(), rtol=1e-12)
+    np.testing.assert_allclose(du, u.grad.numpy(), rtol=1e-12, atol=1e-15)
+
+
 @pytest.mark.parametrize(("dtype", "classes"), [("int8", 200), ("int8", 300), ("uint8", 300)])
 def test_there_may_be_more_classes_than_the_labels_dtype_can_count(
     dtype: str, classes: int, without_annotations: None
@@ -234,13 +349,14 @@ def test_a_label_out_of_range_under_jit_is_nan_for_its_sample_alone(
     labels: tuple[int, ...],
 ) -> None:
     u = jnp.asarray(np.random.default_rng(0).standard_normal((3, 4)))
-    loss, du, _ = jax.jit(lambda u, k: pull("softmax_cross_entropy", u, k))(u, jnp.asarray(labels))
-    assert jnp.isnan(loss).tolist() == [False, True, False]
-    assert jnp.isnan(du).all(-1).tolist() == [False, True, False]
-    sound = jnp.asarray(labels)[::2]
-    wanted_loss, wanted_du, _ = pull("softmax_cross_entropy", u[::2], sound)
-    np.testing.assert_allclose(loss[::2], wanted_loss, rtol=1e-14)
-    np.testing.assert_allclose(du[::2], wanted_du, rtol=1e-14)
+    for name in ("softmax_cross_entropy", *OTHERS[:2]):
+        loss, du, _ = jax.jit(lambda u, k, name=name: pull(name, u, k))(u, jnp.asarray(labels))
+        assert jnp.isnan(loss).tolist() == [False, True, False]
+        assert jnp.isnan(du).all(-1).tolist() == [False, True, False]
+        sound = jnp.asarray(labels)[::2]
+        wanted_loss, wanted_du, _ = pull(name, u[::2], sound)
+        np.testing.assert_allclose(loss[::2], wanted_loss, rtol=1e-14)
+        np.testing.assert_allclose(du[::2], wanted_du, rtol=1e-14)
 
 
 def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
@@ -289,6 +405,91 @@ def test_a_cotangent_unlike_the_loss_is_refused(name: str, without_annotations: 
         assert complaint(TypeError, loss.backward, residual, y.astype(jnp.float32)) == (
             f"{name}: dy: expected float64, the dtype of y, got float32"
         )
+
+
+@every_other
+def test_a_bad_reduction_or_cotangent_of_the_others_is_refused(
+    name: str, without_annotations: None
+) -> None:
+    loss, args = getattr(manual_bp, name), good(name, 2)
+    assert complaint(ValueError, loss.forward, *args, reduction="average") == (
+        f"{name}: reduction: expected one of 'mean', 'sum', 'none', got 'average'"
+    )
+    assert complaint(ValueError, loss.forward, *good(name, 0)) == (
+        f"{name}: batch: expected at least one sample for reduction='mean', got batch shape (0,)"
+    )
+    y, residual = loss.forward(*args, reduction="none")
+    assert complaint(ValueError, loss.backward, residual, jnp.ones((3,))) == (
+        f"{name}: dy: expected shape (2,) of y, got (3,)"
+    )
+    assert complaint(TypeError, loss.backward, residual, y.astype(jnp.float32)) == (
+        f"{name}: dy: expected float64, the dtype of y, got float32"
+    )
+
+
+@of_labels
+def test_bad_labels_are_refused(name: str, without_annotations: None) -> None:
+    forward, x = getattr(manual_bp, name).forward, jnp.ones((2, 3))
+    first = {"negative_log_likelihood": "log_p", "multiclass_hinge": "scores"}[name]
+    assert complaint(ValueError, forward, x, jnp.zeros((3,), int)) == (
+        f"{name}: labels: expected shape (2,) for integer labels, got (3,)"
+    )
+    assert complaint(TypeError, forward, x, jnp.zeros(2)) == (
+        f"{name}: labels: expected an integer dtype, got float64"
+    )
+    assert complaint(ValueError, forward, x, jnp.asarray([0, 3])) == (
+        f"{name}: labels: expected 0 … 2, got 3"
+    )
+    assert complaint(TypeError, forward, jnp.ones((2, 3), int), jnp.zeros(2, int)) == (
+        f"{name}: {first}: expected a floating dtype, got int64"
+    )
+    assert complaint(ValueError, forward, jnp.ones(()), jnp.zeros((), int)) == (
+        f"{name}: {first}: expected rank 1 or more, got shape ()"
+    )
+
+
+def test_points_of_unlike_shapes_or_dtypes_are_refused(without_annotations: None) -> None:
+    points, one = jnp.ones((2, 3)), jnp.ones(2)
+    forward = manual_bp.triplet.forward
+    assert complaint(ValueError, forward, points, jnp.ones((2, 4)), points) == (
+        "triplet: positive: expected shape (2, 3) of anchor, got (2, 4)"
+    )
+    assert complaint(ValueError, forward, points, points, jnp.ones((2, 4))) == (
+        "triplet: negative: expected shape (2, 3) of anchor, got (2, 4)"
+    )
+    assert complaint(TypeError, forward, points, points, points.astype(jnp.float32)) == (
+        "triplet: negative: expected float64, the dtype of anchor, got float32"
+    )
+    forward = manual_bp.contrastive.forward
+    assert complaint(ValueError, forward, points, jnp.ones((2, 4)), one) == (
+        "contrastive: second: expected shape (2, 3) of first, got (2, 4)"
+    )
+    assert complaint(ValueError, forward, points, points, jnp.ones(3)) == (
+        "contrastive: alike: expected shape (2,) for first of shape (2, 3), got (3,)"
+    )
+    assert complaint(TypeError, forward, points, points, jnp.ones(2, int)) == (
+        "contrastive: alike: expected a floating dtype, got int64"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "value", "wanted"),
+    [
+        ("multiclass_hinge", "margin", 0.0, "a finite number above 0"),
+        ("triplet", "margin", -1.0, "a finite number above 0"),
+        ("contrastive", "margin", float("inf"), "a finite number above 0"),
+        ("cosine", "epsilon", 0.0, "a finite number above 0"),
+        ("focal", "gamma", -0.5, "a finite number not below 0"),
+        ("focal", "alpha", 1.5, "a number from 0 to 1"),
+    ],
+)
+def test_a_setting_out_of_range_is_refused(
+    name: str, setting: str, value: float, wanted: str, without_annotations: None
+) -> None:
+    args = good(name, 2) if name in OTHERS else (jnp.ones((2, 3)),) * 2
+    assert complaint(ValueError, getattr(manual_bp, name).forward, *args, **{setting: value}) == (
+        f"{name}: {setting}: expected {wanted}, got {value}"
+    )
 
 
 def test_labels_of_a_wrong_shape_or_dtype_are_refused(without_annotations: None) -> None:
@@ -384,6 +585,151 @@ def test_kl_divergence_is_the_cross_entropy_less_the_entropy() -> None:
     cross, wanted_du, _ = pull("softmax_cross_entropy", u, p)
     np.testing.assert_allclose(loss, cross + (p * jnp.log(p)).sum(-1), rtol=1e-12)
     np.testing.assert_allclose(du, wanted_du, rtol=1e-12, atol=1e-15)
+
+
+@every_dtype
+def test_a_class_at_the_margin_does_not_pull(dtype: str) -> None:
+    scores = jnp.asarray([[2.0, 1.0, -3.0], [0.0, 0.5, 1.5], [1e4, -1e4, 0.0]], dtype)
+    loss, dscores, none = pull("multiclass_hinge", scores, jnp.asarray([0, 0, 2]))
+    far = np.float64(scores[2, 0])
+    ulp = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(np.float64(loss), [0, 4, far + 1], rtol=ulp)
+    assert dscores.tolist() == [[0, 0, 0], [-2, 1, 1], [1, 0, -1]]
+    assert none is None
+
+
+def test_a_multiclass_hinge_of_two_scores_is_the_hinge_of_their_difference() -> None:
+    s = jnp.asarray(np.random.default_rng(0).standard_normal((5, 1)))
+    labels = jnp.asarray([0, 1, 1, 0, 1])
+    loss, dscores, _ = pull("multiclass_hinge", jnp.concatenate([s, jnp.zeros_like(s)], 1), labels)
+    wanted, ds, _ = pull("hinge", s, jnp.where(labels == 0, 1.0, -1.0)[:, None])
+    np.testing.assert_allclose(loss, wanted, rtol=1e-14)
+    np.testing.assert_array_equal(dscores, jnp.concatenate([ds, -ds], 1))
+
+
+def test_negative_log_likelihood_behind_a_log_softmax_is_the_cross_entropy() -> None:
+    u = jnp.asarray(np.random.default_rng(0).standard_normal((2, 3, 5)))
+    labels = jnp.asarray([[0, 4, 2], [1, 1, 3]], jnp.uint8)
+    log_p, residual = manual_bp.log_softmax.forward(u)
+    loss, dlog_p, none = pull("negative_log_likelihood", log_p, labels)
+    (du,) = manual_bp.log_softmax.backward(residual, dlog_p)
+    wanted, wanted_du, _ = pull("softmax_cross_entropy", u, labels)
+    assert none is None
+    np.testing.assert_allclose(loss, wanted, rtol=1e-14)
+    np.testing.assert_allclose(du, wanted_du, rtol=1e-12)
+
+
+def test_what_cannot_be_is_no_concern_unless_it_is_the_label() -> None:
+    log_p = jnp.asarray([[0.0, -jnp.inf], [0.0, -jnp.inf]])
+    loss, dlog_p, _ = pull("negative_log_likelihood", log_p, jnp.asarray([0, 1]))
+    assert loss.tolist() == [0, np.inf]
+    assert dlog_p.tolist() == [[-1, 0], [0, -1]]
+
+
+def test_cosine_is_that_of_normalised_vectors() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (jnp.asarray(rng.standard_normal((3, 5))) for _ in range(2))
+    (na, of_a), (nb, of_b) = manual_bp.l2_normalize.forward(a), manual_bp.l2_normalize.forward(b)
+    loss, da, db = pull("cosine", a, b)
+    np.testing.assert_allclose(loss, 1 - (na * nb).sum(-1), rtol=1e-14)
+    np.testing.assert_allclose(da, manual_bp.l2_normalize.backward(of_a, -nb)[0], rtol=1e-12)
+    np.testing.assert_allclose(db, manual_bp.l2_normalize.backward(of_b, -na)[0], rtol=1e-12)
+    _, further, _ = pull("cosine", 4 * a, b)
+    np.testing.assert_allclose(4 * further, da, rtol=1e-10)
+
+
+@every_dtype
+def test_cosine_at_right_angles_and_of_vectors_that_are_0(dtype: str) -> None:
+    a = jnp.asarray([[0, 0], [3, 4], [0, 0], [0, 2], [100, 0]], dtype)
+    b = jnp.asarray([[3, 4], [0, 0], [0, 0], [1, 0], [-100, 0]], dtype)
+    loss, da, db = pull("cosine", a, b)
+    ulp = 2 * float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(np.float64(loss), [1, 1, 1, 1, 2], rtol=ulp)
+    # ε^(−1/2) is 1e6, more than float16 can hold; the norm of the other keeps 2e-14 of its ε.
+    steep = [-np.inf] * 2 if dtype == "float16" else [-6e5, -8e5]
+    np.testing.assert_allclose(np.float64(da[0]), steep, rtol=max(ulp, 1e-13))
+    np.testing.assert_allclose(np.float64(db[1]), steep, rtol=max(ulp, 1e-13))
+    assert not da[1:3].any()
+    assert da[3:].tolist() == [[-0.5, 0], [0, 0]]
+    assert db[3:].tolist() == [[0, -1], [0, 0]]
+
+
+def test_focal_without_focus_is_the_cross_entropy() -> None:
+    z, t = jnp.linspace(-30, 30, 13)[:, None], jnp.linspace(0, 1, 13)[:, None]
+    loss, residual = manual_bp.focal.forward(z, t, gamma=0.0, reduction="none")
+    wanted, wanted_dz, wanted_dt = pull("binary_cross_entropy", z, t)
+    dz, dt = manual_bp.focal.backward(residual, jnp.ones(13))
+    np.testing.assert_allclose(loss, wanted, rtol=1e-13)
+    np.testing.assert_allclose(dz, wanted_dz, rtol=1e-13)
+    np.testing.assert_allclose(dt, wanted_dt, rtol=1e-13, atol=1e-14)
+
+
+@every_dtype
+def test_focal_of_extreme_logits(dtype: str) -> None:
+    z = jnp.asarray(Z[:4], dtype)[:, None]
+    loss, dlogits, _ = pull("focal", z, jnp.asarray(T[:4], dtype)[:, None])
+    far = np.float64(z[0, 0])
+    np.testing.assert_array_equal(np.float64(loss), [0, 0, far, far])
+    np.testing.assert_array_equal(np.float64(dlogits)[:, 0], [0, 0, 1, -1])
+
+
+@every_dtype
+def test_triplets_at_the_margin_and_without_distance(dtype: str) -> None:
+    anchor = jnp.zeros((4, 2), dtype)
+    positive = jnp.asarray([[3, 4], [0, 0], [0, 0], [3, 4]], dtype)
+    negative = jnp.asarray([[0, 6], [0, 0.5], [0, 0], [0, 0]], dtype)
+    loss, da, dp, dn = pull("triplet", anchor, positive, negative)
+    assert loss.tolist() == [0, 0.5, 1, 6]
+    ulp = float(jnp.finfo(dtype).eps)
+    np.testing.assert_allclose(np.float64(dp), [[0, 0]] * 3 + [[0.6, 0.8]], rtol=ulp)
+    np.testing.assert_array_equal(np.float64(dn), [[0, 0], [0, -1], [0, 0], [0, 0]])
+    np.testing.assert_array_equal(da, -dp - dn)
+
+
+@every_dtype
+def test_pairs_that_coincide_or_are_as_far_as_the_margin(dtype: str) -> None:
+    first = jnp.asarray([[0, 0], [0, 0], [0, 1], [0, 0.5], [3, 4]], dtype)
+    alike = jnp.asarray([0, 1, 0, 0, 1], dtype)
+    loss, da, db, dalike = pull("contrastive", first, jnp.zeros_like(first), alike)
+    assert loss.tolist() == [0.5, 0, 0, 0.125, 12.5]
+    wanted = [[0, 0], [0, 0], [0, 0], [0, -0.5], [3, 4]]
+    np.testing.assert_allclose(np.float64(da), wanted, rtol=float(jnp.finfo(dtype).eps))
+    np.testing.assert_array_equal(db, -da)
+    assert dalike.tolist() == [-0.5, -0.5, 0.5, 0, 12.5]
+
+
+def test_pairs_that_are_alike_are_the_squared_error() -> None:
+    rng = np.random.default_rng(0)
+    pair = tuple(jnp.asarray(rng.standard_normal((3, 4))) for _ in range(2))
+    loss, da, db, _ = pull("contrastive", *pair, jnp.ones(3))
+    for one, other in zip((loss, da, db), pull("squared_error", *pair), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13)
+
+
+def test_pytorch_agrees_on_margins_and_angles() -> None:
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    points, labels = rng.standard_normal((3, 4, 5)), rng.integers(0, 5, 4)
+    losses = torch.nn.functional
+    for name, args, theirs in (
+        ("negative_log_likelihood", (points[0], labels), losses.nll_loss),
+        # PyTorch divides by the number of classes.
+        (
+            "multiclass_hinge",
+            (points[0], labels),
+            lambda s, k: 5 * losses.multi_margin_loss(s, k),
+        ),
+        ("cosine", tuple(points[:2]), lambda a, b: (1 - losses.cosine_similarity(a, b)).mean()),
+        ("triplet", tuple(points), lambda *x: losses.triplet_margin_loss(*x, eps=0.0)),
+    ):
+        tensors = [torch.tensor(x, requires_grad=x.dtype == float) for x in args]
+        loss = theirs(*tensors)
+        loss.backward()
+        ours, *cotangents = pull(name, *map(jnp.asarray, args), reduction="mean")
+        np.testing.assert_allclose(ours, loss.item(), rtol=1e-10)
+        for tensor, cotangent in zip(tensors, cotangents, strict=True):
+            if cotangent is not None:
+                np.testing.assert_allclose(cotangent, tensor.grad.numpy(), rtol=1e-9, atol=1e-12)
 
 
 def test_pytorch_agrees_on_regression_losses() -> None:

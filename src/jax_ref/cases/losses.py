@@ -1,5 +1,7 @@
 """Cases of the losses: every kind of target, every reduction."""
 
+import math
+
 import numpy as np
 
 import manual_bp
@@ -13,11 +15,43 @@ SIZES = (
     {"batch": (1,), "n": 1},
     {"batch": (0,), "n": 3},
 )
+CURVED = tuple(sizes for sizes in SIZES if sizes["n"] != 1)
+SEQUENCES = (
+    {"batch": (4,), "t": 6, "v": 5, "s": 3},
+    {"batch": (), "t": 3, "v": 2, "s": 1},
+    {"batch": (2, 3), "t": 4, "v": 3, "s": 2},
+    {"batch": (1,), "t": 1, "v": 4, "s": 0},
+    {"batch": (3,), "t": 0, "v": 1, "s": 2},
+    {"batch": (0,), "t": 2, "v": 3, "s": 1},
+)
+WEIGHTS = (0.5, 2.0, 0.25, 1.5)
+SMOOTHED: Options = {"class_weights": WEIGHTS, "label_smoothing": 0.2}
+BATCHES = ({"batch": (5,)}, {"batch": (2, 3)}, {"batch": ()})
 REDUCTIONS = tuple({"reduction": reduction} for reduction in ("mean", "sum", "none"))
 
 
 def _fits(sizes: Sizes, options: Options) -> bool:
-    return options["reduction"] != "mean" or 0 not in sizes["batch"]
+    return options.get("reduction", "mean") != "mean" or 0 not in sizes["batch"]
+
+
+def _fits_few(sizes: Sizes, options: Options) -> bool:
+    """Return whether the option goes with the size: all with one long batch, "none" with any."""
+    batch = sizes["batch"]
+    return options["reduction"] == "none" or (len(batch) == 1 and batch[0] > 1)
+
+
+def _fits_cosine(sizes: Sizes, options: Options) -> bool:
+    """Return the same, but for single numbers, which cannot turn, where ε is to be seen."""
+    return _fits_few(sizes, options) and (sizes["n"] != 1 or "epsilon" in options)
+
+
+def _with_setting(name: str, value: float, **others: float) -> tuple[Options, ...]:
+    """Return the reductions, one of them with the settings."""
+    return (
+        {"reduction": "none"},
+        {"reduction": "mean"},
+        {"reduction": "sum", name: value, **others},
+    )
 
 
 def _uniform(rng: np.random.Generator, *shape: int) -> np.ndarray:
@@ -47,6 +81,16 @@ def _labels(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
 def _narrow_labels(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
     """Return labels of a dtype that cannot hold the number of classes."""
     return 2 * normal(rng, *batch, n), rng.integers(0, min(n, 128), batch, dtype=np.int8)
+
+
+def _some_ignored(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
+    """Return logits of as many classes as there are weights, and labels of which some are −1."""
+    logits, labels = _labels(rng, batch, len(WEIGHTS))
+    return logits, np.where(np.arange(labels.size).reshape(batch) % 3 == 1, -1, labels)
+
+
+def _soft_weighted(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
+    return _soft_targets(rng, batch, len(WEIGHTS))
 
 
 def _one_hot(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
@@ -88,6 +132,57 @@ def _log_probabilities(rng: np.random.Generator, batch: tuple[int, ...], n: int)
     return np.round(np.log(_uniform(rng, *batch, n)), 2), _uniform(rng, *batch, n)
 
 
+def _scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return scores that differ from the label's by no multiple of ½, to a tenth, and labels."""
+    scores, labels = _labels(rng, batch, n)
+    noise = np.round(rng.uniform(-0.07, 0.07, scores.shape), 2)
+    return np.round(2 * scores) / 2 + noise + 0.25 * np.eye(n)[labels], labels
+
+
+def _triplets(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return triplets clear of coincidence and of the margins ½ and 1."""
+    shape = (3, math.prod(batch), n)
+    points = normal(rng, *shape)
+
+    def blind() -> np.ndarray:
+        near, far = (np.linalg.norm(points[0] - other, axis=-1) for other in points[1:])
+        closest = np.minimum(near, far)
+        slack = [np.abs(near - far + margin) for margin in (0.5, 1.0)]
+        return (np.min([closest, *slack], axis=0) < 0.15) & (n > 0)
+
+    while (unclear := blind()).any():
+        points[:, unclear] = normal(rng, *shape)[:, unclear]
+    return tuple(points.reshape(3, *batch, n))
+
+
+def _pairs(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
+    """Return the same for pairs, and weights of which most are 0 or 1."""
+    first, second, _ = _triplets(rng, batch, n)
+    direction = second - first
+    norm = np.linalg.norm(direction, axis=-1, keepdims=True)
+    # In front of, between and behind the margins.
+    distance = rng.choice([0.3, 0.75, 1.4], norm.shape) * (norm > 0)
+    apart = np.round(direction / np.maximum(norm, 0.1) * distance, 2)
+    return first, first + apart, rng.choice([0.0, 1.0, 0.3], batch)
+
+
+def _sequences(rng: np.random.Generator, batch: tuple[int, ...], t: int, v: int, s: int) -> tuple:
+    """Return logits, labels that are no 0, often twice in a row, and lengths that leave a path."""
+    labels = rng.integers(min(1, v - 1), min(v, 3), (*batch, s), np.int32)
+    label_lengths = rng.integers(0, min(s, (t + 1) // 2) + 1 if v > 1 else 1, batch, np.int32)
+    least = np.maximum(2 * label_lengths - 1, 0)
+    logit_lengths = rng.integers(least, t + 1, dtype=np.int32)
+    return normal(rng, *batch, t, v), labels, logit_lengths, label_lengths
+
+
+def _whole_sequences(
+    rng: np.random.Generator, batch: tuple[int, ...], t: int, v: int, s: int
+) -> tuple:
+    """Return logits and labels that are no 1, and no lengths."""
+    labels = rng.integers(1, v, (*batch, s), np.int32)
+    return normal(rng, *batch, t, v), np.where(labels == 1, 0, labels), None, None
+
+
 _VARIANTS = (
     ("squared_error", "", _real_targets),
     ("binary_cross_entropy", "soft targets", _soft_targets),
@@ -114,6 +209,44 @@ _everywhere = tuple(
         fits=_fits,
     )
     for name, variant, draw in _VARIANTS
+)
+
+_few = tuple(
+    Case(
+        name,
+        getattr(manual_bp, name),
+        references.losses.table[name],
+        draw,
+        sizes,
+        options=options,
+        fits=fits,
+    )
+    for name, draw, options, sizes, fits in (
+        ("negative_log_likelihood", _labels, REDUCTIONS, SIZES, _fits_few),
+        ("multiclass_hinge", _scores, _with_setting("margin", 0.5), SIZES, _fits_few),
+        ("cosine", _real_targets, _with_setting("epsilon", 0.3), CURVED, _fits_cosine),
+        ("focal", _hard_targets, _with_setting("gamma", 1.5, alpha=0.3), SIZES, _fits_few),
+        ("triplet", _triplets, _with_setting("margin", 0.5), SIZES, _fits_few),
+        ("contrastive", _pairs, _with_setting("margin", 0.5), SIZES, _fits_few),
+    )
+)
+
+_ctc = tuple(
+    Case(
+        "ctc",
+        manual_bp.ctc,
+        references.losses.ctc,
+        draw,
+        sizes,
+        options=options,
+        variant=variant,
+        fits=_fits_few,
+        tolerance=1e-10,
+    )
+    for variant, draw, sizes, options in (
+        ("lengths", _sequences, SEQUENCES, REDUCTIONS),
+        ("blank 1", _whole_sequences, SEQUENCES[:2], ({"reduction": "none", "blank": 1},)),
+    )
 )
 
 _special = (
@@ -154,6 +287,31 @@ _special = (
         _sure_soft,
         SIZES[:2],
         variant="soft labels, sure",
+        fits=_fits,
+    ),
+    *(
+        Case(
+            "softmax_cross_entropy",
+            manual_bp.softmax_cross_entropy,
+            references.losses.softmax_cross_entropy,
+            draw,
+            sizes,
+            options=options,
+            variant=variant,
+            fits=_fits,
+        )
+        for variant, draw, sizes, options in (
+            (
+                "some ignored",
+                _some_ignored,
+                BATCHES[:2],
+                (
+                    {"ignored_label": -1},
+                    {"ignored_label": -1, "reduction": "none", **SMOOTHED},
+                ),
+            ),
+            ("soft labels, smoothed", _soft_weighted, BATCHES, (SMOOTHED,)),
+        )
     ),
     Case(
         "softmax_cross_entropy",
@@ -167,4 +325,4 @@ _special = (
     ),
 )
 
-cases = (*_everywhere, *_special)
+cases = (*_everywhere, *_few, *_ctc, *_special)

@@ -11,16 +11,12 @@ _ROOM = "A sign kept as a number of the input's dtype is the same sign, in more 
 _EVEN = "The slope is an even function of u; a minus on u changes nothing."
 _FLOAT32 = "Of float32 the dtype for sums is float32, whichever branch says so."
 _NONE_BETWEEN = "There is no floating dtype of more than 32 bits and less than 64."
-_INDEX = (
-    "Every dtype of labels of four bytes or more holds every class; a cast to int32 loses none."
-)
 _BOTH_FORMS = "Both forms keep every digit at the threshold; either may be taken there."
 _EVEN_LENGTH = (
     "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
 )
 
-_CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - t) # (1)"
-_CAST = "labels = labels.astype(jnp.int32) if labels.dtype.itemsize {} else labels"
+_CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - s) # (1)"
 _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtype(dtype)"
 _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
@@ -54,10 +50,6 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "losses/softmax_cross_entropy.py": (
-        (_CAST.format("< 4"), "labels = labels.astype(jnp.int32)", _INDEX),
-        (_CAST.format("< 4"), _CAST.format("<= 4"), _INDEX),
-        (_CAST.format("< 4"), _CAST.format("< 5"), _INDEX),
-        (_CAST.format("< 4"), _CAST.format("< 8"), _INDEX),
         (_CHOICE.format("> -0.25"), _CHOICE.format(">= -0.25"), _BOTH_FORMS),
     ),
     "models/mlp.py": (

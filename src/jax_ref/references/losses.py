@@ -1,6 +1,6 @@
 """Reference losses: per sample as a textbook writes them, then `jnp.mean` or `jnp.sum`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import jax
@@ -40,14 +40,28 @@ def softmax_cross_entropy(
     logits: Float[Array, "*batch v"],
     labels: Integer[Array, "*batch"] | Float[Array, "*batch v"],
     *,
+    class_weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+    ignored_label: int | None = None,
     reduction: str = "mean",
 ) -> Loss:
-    """Return Σ t (logsumexp u − u); for an integer label, logsumexp u − u_label."""
-    log_z = logsumexp(logits, axis=-1, keepdims=True)
+    """Return Σ t (logsumexp u − u) of labels and of an even t, both weighted."""
+    classes = logits.shape[-1]
+    w = [1.0] * classes if class_weights is None else class_weights
+    weights = jnp.broadcast_to(jnp.asarray(w, logits.dtype), logits.shape)
+    costs = (logsumexp(logits, axis=-1, keepdims=True) - logits) * weights
     if jnp.issubdtype(labels.dtype, jnp.integer):
-        picked = jnp.take_along_axis(logits, labels[..., None], axis=-1)
-        return _reduce((log_z - picked)[..., 0], reduction)
-    return _reduce(jnp.sum(labels * (log_z - logits), -1), reduction)
+        at = jnp.clip(labels.astype(jnp.int32), 0, classes - 1)
+        of_label = jnp.take_along_axis(costs, at[..., None], axis=-1)[..., 0]
+    else:
+        of_label = jnp.sum(labels * costs, -1)
+    losses = (1 - label_smoothing) * of_label + label_smoothing * jnp.mean(costs, -1)
+    if ignored_label is None:
+        return _reduce(losses, reduction)
+    kept = labels != ignored_label
+    if reduction == "mean":
+        return jnp.mean(losses, where=kept)
+    return _reduce(jnp.where(kept, losses, 0), reduction)
 
 
 def softmax_cross_entropy_by_pairs(
@@ -101,6 +115,114 @@ def kl_divergence(log_q: Outputs, p: Outputs, *, reduction: str = "mean") -> Los
     return _reduce(cross - jnp.sum(entr(p), -1), reduction)
 
 
+def negative_log_likelihood(
+    log_p: Float[Array, "*batch v"], labels: Integer[Array, "*batch"], *, reduction: str = "mean"
+) -> Loss:
+    """Return −log_p taken along the last axis."""
+    picked = jnp.take_along_axis(log_p, labels[..., None].astype(jnp.int32), axis=-1)
+    return _reduce(-picked[..., 0], reduction)
+
+
+def multiclass_hinge(
+    scores: Float[Array, "*batch v"],
+    labels: Integer[Array, "*batch"],
+    *,
+    margin: float = 1.0,
+    reduction: str = "mean",
+) -> Loss:
+    """Return Σ over all classes, less the margin that the label is short of itself."""
+    picked = jnp.take_along_axis(scores, labels[..., None].astype(jnp.int32), axis=-1)
+    return _reduce(jax.nn.relu(scores - picked + margin).sum(-1) - margin, reduction)
+
+
+def cosine(
+    prediction: Outputs, target: Outputs, *, epsilon: float = 1e-12, reduction: str = "mean"
+) -> Loss:
+    """Return 1 − aᵀb/√((aᵀa + ε) (bᵀb + ε))."""
+    squares = [jnp.einsum("...n,...n->...", x, x) + epsilon for x in (prediction, target)]
+    product = jnp.einsum("...n,...n->...", prediction, target)
+    return _reduce(1 - product / jnp.sqrt(squares[0] * squares[1]), reduction)
+
+
+def focal(
+    logits: Outputs,
+    targets: Outputs,
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    reduction: str = "mean",
+) -> Loss:
+    """Return −Σ α e^(γ ln(1−p)) ln p of both classes."""
+    of_one, of_zero = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    log_p, log_q = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
+    one = of_one * targets * jnp.exp(gamma * log_q) * log_p
+    zero = of_zero * (1 - targets) * jnp.exp(gamma * log_p) * log_q
+    return _reduce(-jnp.sum(one + zero, -1), reduction)
+
+
+def triplet(
+    anchor: Outputs,
+    positive: Outputs,
+    negative: Outputs,
+    *,
+    margin: float = 1.0,
+    reduction: str = "mean",
+) -> Loss:
+    """Return the missing margin of two `jnp.linalg.norm`s."""
+    missing = _norm(positive - anchor) - _norm(negative - anchor) + margin
+    return _reduce(jax.nn.relu(missing), reduction)
+
+
+def contrastive(
+    first: Outputs,
+    second: Outputs,
+    alike: Float[Array, "*batch"],
+    *,
+    margin: float = 1.0,
+    reduction: str = "mean",
+) -> Loss:
+    """Return ½ of the mean, weighted by `alike`, of d² and the squared gap to the margin."""
+    d = _norm(first - second)
+    apart = jax.nn.relu(margin - d)
+    return _reduce(0.5 * (apart**2 + alike * (d**2 - apart**2)), reduction)
+
+
+def ctc(
+    logits: Float[Array, "*batch t v"],
+    labels: Integer[Array, "*batch s"],
+    logit_lengths: Integer[Array, "*batch"] | None = None,
+    label_lengths: Integer[Array, "*batch"] | None = None,
+    *,
+    blank: int = 0,
+    reduction: str = "mean",
+) -> Loss:
+    """Return −ln of a product of transition matrices, one a step, of probabilities; t is short."""
+    batch = logits.shape[:-2]
+    time, most = logits.shape[-2], labels.shape[-1]
+    T = jnp.full(batch, time) if logit_lengths is None else logit_lengths
+    L = jnp.full(batch, most) if label_lengths is None else label_lengths
+
+    def of_one(y: Array, labels: Array, T: Array, L: Array) -> Array:
+        z = jnp.stack([jnp.full(most, blank, labels.dtype), labels], axis=1).reshape(-1)
+        z = jnp.append(z, jnp.asarray(blank, labels.dtype))
+        near = jnp.triu(jnp.tril(jnp.ones((len(z), len(z)), bool), 1))
+        by_two = jnp.eye(len(z), k=2, dtype=bool) & (z[:, None] != z[None]) & (z != blank)[None]
+        moves = (near | by_two).astype(y.dtype)
+        row = jnp.eye(len(z), dtype=y.dtype)[0]
+        for step in range(time):
+            row = jnp.where(step < T, row @ moves * y[step, z], row)
+        last = jnp.arange(len(z), dtype=L.dtype) - 2 * L
+        return -jnp.log(jnp.sum(row, where=(last == 0) | (last == -1)))
+
+    for _ in batch:
+        of_one = jax.vmap(of_one)
+    return _reduce(of_one(jax.nn.softmax(logits), labels, T, L), reduction)
+
+
+def _norm(x: Outputs) -> Float[Array, "*batch"]:
+    return jnp.linalg.norm(x, axis=-1)
+
+
 table: Mapping[str, Callable[..., Array]] = MappingProxyType(
     {
         f.__name__: f
@@ -114,6 +236,13 @@ table: Mapping[str, Callable[..., Array]] = MappingProxyType(
             huber,
             hinge,
             kl_divergence,
+            negative_log_likelihood,
+            multiclass_hinge,
+            cosine,
+            focal,
+            triplet,
+            contrastive,
+            ctc,
         )
     }
 )

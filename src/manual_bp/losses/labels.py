@@ -5,24 +5,44 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Integer
+from jaxtyping import Array, Bool, Integer
 
 from manual_bp import op
+from manual_bp.indexing import numbers
 
 
-def expect_range(name: str, labels: Any, classes: int) -> None:
-    """Raise a ValueError for a label outside 0 … classes − 1; traced labels cannot be read."""
-    if isinstance(labels, jax.core.Tracer) or not np.size(labels):
-        return
+def held(labels: jax.Array) -> Integer[Array, "..."]:
+    """Return the labels in a dtype that can hold the number of classes."""
+    return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
+
+
+def checked(
+    name: str, labels: Any, batch: tuple[int, ...], classes: int, ignored: int | None = None
+) -> Integer[Array, "*batch"]:
+    """Return the labels as an array that can hold the number of classes.
+
+    Raises:
+      TypeError: they are not integers.
+      ValueError: they are not one a sample, or one that can be read is outside 0 … classes−1 and
+        not the ignored one.
+    """
+    op.expect_shape(name, "labels", jnp.asarray(labels), batch, "for integer labels")
+    if ignored is None or isinstance(labels, jax.core.Tracer):
+        return numbers.checked(name, "labels", labels, classes)
     values = np.asarray(labels)
-    for extreme in (values.min(), values.max()):
-        if not 0 <= extreme < classes:
-            raise ValueError(op.complaint(name, "labels", f"0 … {classes - 1}", extreme))
+    numbers.checked(name, "labels", values[values != ignored], classes)
+    return held(jnp.asarray(labels))
 
 
-def one_hot(labels: Integer[Array, "*batch"], classes: int) -> tuple[jax.Array, jax.Array]:
+def counted(labels: Integer[Array, "*batch"], ignored: int | None) -> Bool[Array, "*batch"] | None:
+    """Return which labels are not the ignored one; None for all."""
+    # A negative number wraps round in an unsigned dtype, to one that is no class either.
+    return None if ignored is None else labels != np.asarray(ignored).astype(labels.dtype)
+
+
+def one_hot(
+    labels: Integer[Array, "*batch"], classes: int
+) -> tuple[Bool[Array, "*batch v"], Bool[Array, "*batch"]]:
     """Return where a class is the label, (*batch, v), and where a label is a class, (*batch,)."""
-    # A narrow dtype may not hold the number of classes.
-    labels = labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
-    numbers = jnp.arange(classes, dtype=labels.dtype).reshape(*(1,) * labels.ndim, -1)
-    return labels[..., None] == numbers, (labels >= 0) & (labels < classes)
+    each = jnp.arange(classes, dtype=labels.dtype).reshape(*(1,) * labels.ndim, -1)
+    return labels[..., None] == each, (labels >= 0) & (labels < classes)

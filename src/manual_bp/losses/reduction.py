@@ -1,6 +1,7 @@
 """From per-sample losses to the loss, and back.
 
-Shapes   ℓ: (*batch,)   L: () for mean and sum, (*batch,) for none      N = number of samples
+Shapes   ℓ: (*batch,)   L: () for mean and sum, (*batch,) for none
+         N = number of samples; of those that count where some do not, whose ℓ is 0, and at least 1
 Forward  mean: L = 1/N Σ ℓᵢ      sum: L = Σ ℓᵢ      none: L = ℓ
 Derive   ∂L/∂ℓᵢ is 1/N, 1 or the identity:
   (1) mean: dℓᵢ = dL / N         sum: dℓᵢ = dL         none: dℓ = dL
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from manual_bp import op
 
@@ -27,23 +28,37 @@ def check(name: str, batch: tuple[int, ...], reduction: str) -> None:
         raise ValueError(op.complaint(name, "batch", expected, f"batch shape {batch}"))
 
 
+def _number(batch: tuple[int, ...], counted: jax.Array | None, dtype: Any) -> Any:
+    return math.prod(batch) if counted is None else jnp.maximum(counted.sum(), 1).astype(dtype)
+
+
 def reduce(
-    losses: Float[Array, "*batch"], reduction: Reduction, dtype: Any
+    losses: Float[Array, "*batch"],
+    reduction: Reduction,
+    dtype: Any,
+    counted: Bool[Array, "*batch"] | None = None,
 ) -> Float[Array, "*reduced"]:
-    """Return the loss in `dtype` from the losses of the samples."""
+    """Return the loss in `dtype` from the losses of the samples, of which all count by default."""
     if reduction == "none":
         return losses.astype(dtype)
     total = losses.sum()
-    return (total / losses.size if reduction == "mean" else total).astype(dtype)
+    if reduction == "mean":
+        total = total / _number(losses.shape, counted, losses.dtype)
+    return total.astype(dtype)
 
 
 def per_sample(
-    name: str, dy: jax.Array, reduction: Reduction, batch: tuple[int, ...], dtype: Any
+    name: str,
+    dy: jax.Array,
+    reduction: Reduction,
+    batch: tuple[int, ...],
+    dtype: Any,
+    counted: Bool[Array, "*batch"] | None = None,
 ) -> Float[Array, "*batch 1"]:
     """Return dℓ with a last axis of size 1, in the dtype in which sums over `dtype` accumulate."""
-    dy = op.expect_cotangent(name, dy, batch if reduction == "none" else (), dtype)
-    scale = math.prod(batch) if reduction == "mean" else 1
-    return jnp.broadcast_to(op.wide(dy) / scale, batch)[..., None]  # (1)
+    dy = op.wide(op.expect_cotangent(name, dy, batch if reduction == "none" else (), dtype))
+    scale = _number(batch, counted, dy.dtype) if reduction == "mean" else 1
+    return jnp.broadcast_to(dy / scale, batch)[..., None]  # (1)
 
 
 def expect_pair(

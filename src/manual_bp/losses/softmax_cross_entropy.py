@@ -1,24 +1,30 @@
 """Cross-entropy of a softmax, on logits.
 
 Shapes   logits u: (*batch, v)   labels k: (*batch,) integers, or t: (*batch, v)   ℓ: (*batch,)
-Forward  ℓ = −Σ tⱼ ln pⱼ,   p = softmax(u);   an integer label k is t = one-hot(k): ℓ = −ln p_k
-Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −t, so
-           ∂ℓ/∂u = −t + p Σ t,   ∂ℓ/∂t = −ln p
-         and where t sums to 1, as a one-hot or soft label does, ∂ℓ/∂u = p − t.
-  (1) du = dℓ (p Σt − t)
-  (2) dt = −dℓ ln p;   None for integer labels
-         Where p is near 1, p Σt − t would cancel, and there
-  (3) p Σt − t = expm1(ln p) Σt + (Σt − t);   at an integer label k, du_k = dℓ expm1(ln p_k)
+Forward  ℓ = −Σ sⱼ ln pⱼ,   p = softmax(u);   an integer label k is t = one-hot(k)
+           sⱼ = wⱼ [(1−ε) tⱼ + ε/v],   with the class weights w and the smoothing ε
+         By default s = t, and then ℓ = −ln p_k for an integer label.
+Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −s, so
+           ∂ℓ/∂u = −s + p Σ s,   ∂ℓ/∂t = −w (1−ε) ln p
+         and where s sums to 1, as a one-hot or soft label does, ∂ℓ/∂u = p − s.
+  (1) du = dℓ (p Σs − s)
+  (2) dt = −dℓ w (1−ε) ln p;   None for integer labels
+         Where p is near 1, p Σs − s would cancel, and there
+  (3) p Σs − s = expm1(ln p) Σs + (Σs − s);   at an integer label k, du_k = dℓ expm1(ln p_k)
 Saved    ln p, labels.      Kinks   none.
 Extremes ℓ and du are finite and correct for u = ±1e4. Half precision is computed in float32 and
          rounded once; ln p is kept in float32 then.
 Labels   An integer label outside 0 … v−1 is an error; under `jit`, where values cannot be read, it
-         makes that sample's loss and gradient NaN.
-Source   Bridle 1990
+         makes that sample's loss and gradient NaN. A sample with `ignored_label`, which may be
+         outside, has loss and gradient 0 and does not count in a mean, which is 0 if none counts.
+Weights  They are settings: no gradient is taken. A mean divides by the number of samples; that of
+         PyTorch divides by the sum of their labels' weights.
+Source   Bridle 1990; smoothing: Szegedy et al. 2016, arXiv:1512.00567
 """
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
@@ -38,62 +44,102 @@ class Residual:
     log_p: Float[Array, "*batch v"]
     labels: Integer[Array, "*batch"] | Float[Array, "*batch v"]
     dtype: Any = op.static()
+    class_weights: tuple[float, ...] | None = op.static()
+    label_smoothing: float = op.static()
+    ignored_label: int | None = op.static()
     reduction: Reduction = op.static()
+
+
+def _expect_settings(
+    classes: int, class_weights: tuple[float, ...] | None, label_smoothing: float
+) -> None:
+    if class_weights is not None and len(class_weights) != classes:
+        expected = f"{classes} numbers, one for each class"
+        raise ValueError(op.complaint(NAME, "class_weights", expected, class_weights))
+    if not 0 <= label_smoothing <= 1:
+        expected = "a number from 0 to 1"
+        raise ValueError(op.complaint(NAME, "label_smoothing", expected, label_smoothing))
+
+
+def _weighted(x: jax.Array, class_weights: tuple[float, ...] | None) -> jax.Array:
+    """Return w ⊙ x."""
+    if class_weights is None:
+        return x
+    return x * jnp.broadcast_to(jnp.asarray(class_weights, x.dtype), x.shape)
+
+
+def _targets(residual: Residual) -> tuple[jax.Array, jax.Array | None]:
+    """Return s, NaN for an integer that is no class, and which samples count; None for all."""
+    labels, epsilon, classes = residual.labels, residual.label_smoothing, residual.log_p.shape[-1]
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        t, counted = op.wide(labels), None
+    else:
+        at_label, known = labelling.one_hot(labels, classes)
+        t = jnp.where(known[..., None], at_label.astype(residual.log_p.dtype), jnp.nan)
+        counted = labelling.counted(labels, residual.ignored_label)
+    s = _weighted((1 - epsilon) * t + epsilon / max(classes, 1), residual.class_weights)
+    return s if counted is None else jnp.where(counted[..., None], s, 0), counted
 
 
 def forward(
     logits: Float[Array, "*batch v"],
     labels: Integer[Array, "*batch"] | Float[Array, "*batch v"],
     *,
+    class_weights: tuple[float, ...] | None = None,
+    label_smoothing: float = 0.0,
+    ignored_label: int | None = None,
     reduction: Reduction = "mean",
 ) -> tuple[Float[Array, "*reduced"], Residual]:
-    """Return −Σ t ln softmax(logits) per sample, reduced over the batch, and the residual.
+    """Return −Σ s ln softmax(logits) per sample, reduced over the batch, and the residual.
 
     Args:
       logits: (*batch, v).
       labels: class numbers, (*batch,) integers; or one-hot or soft labels, (*batch, v), of the
         dtype of `logits`. Soft labels need not sum to 1.
+      class_weights: w, v numbers; None for 1 each.
+      label_smoothing: ε from 0 to 1, the part of a label that is spread over all classes.
+      ignored_label: the integer label of samples that do not count; None for none.
       reduction: "mean", "sum" or "none" over the batch.
 
     Raises:
       TypeError: `logits` is not floating, or soft labels have another dtype.
-      ValueError: shapes do not fit, a label is out of range, or `reduction` is unknown or a mean
-        over no samples.
+      ValueError: shapes do not fit, a label or a setting is out of range, `ignored_label` comes
+        with soft labels, or `reduction` is unknown or a mean over no samples.
     """
     (logits,) = op.floating(NAME, logits=logits)
     op.expect_rank(NAME, "logits", logits, 1, None)
+    *batch, classes = logits.shape
+    _expect_settings(classes, class_weights, label_smoothing)
     log_p = log_normalise(op.wide(logits), -1)
     if jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-        shape = logits.shape[:-1]
-        op.expect_shape(NAME, "labels", jnp.asarray(labels), shape, "for integer labels")
-        # Before JAX sees them: without float64 it would cut 64 bits to 32.
-        labelling.expect_range(NAME, labels, logits.shape[-1])
-        labels = jnp.asarray(labels)
+        labels = labelling.checked(NAME, labels, tuple(batch), classes, ignored_label)
         reductions.check(NAME, labels.shape, reduction)
-        at_label, known = labelling.one_hot(labels, logits.shape[-1])
-        losses = jnp.where(known, -jnp.where(at_label, log_p, 0).sum(-1), jnp.nan)
     else:
         _, labels = op.floating(NAME, logits=logits, labels=labels)
+        if ignored_label is not None:
+            expected = "None for labels that are not integers"
+            raise ValueError(op.complaint(NAME, "ignored_label", expected, ignored_label))
         reductions.expect_pair(NAME, "logits", "labels", logits, labels, reduction)
-        t = op.wide(labels)
-        losses = -jnp.where(t == 0, 0, t * log_p).sum(-1)
-    loss = reductions.reduce(losses, reduction, logits.dtype)
-    return loss, Residual(log_p, labels, logits.dtype, reduction)
+    residual = Residual(
+        log_p, labels, logits.dtype, class_weights, label_smoothing, ignored_label, reduction
+    )
+    s, counted = _targets(residual)
+    losses = -jnp.where(s == 0, 0, s * log_p).sum(-1)
+    return reductions.reduce(losses, reduction, logits.dtype, counted), residual
 
 
 def backward(
     residual: Residual, dy: Float[Array, "*reduced"]
 ) -> tuple[Float[Array, "*batch v"], Float[Array, "*batch v"] | None]:
     """Return (dlogits, dlabels); dlabels is None for integer labels."""
-    log_p, labels, dtype = residual.log_p, residual.labels, residual.dtype
-    dl = reductions.per_sample(NAME, dy, residual.reduction, log_p.shape[:-1], dtype)
-    if jnp.issubdtype(labels.dtype, jnp.integer):
-        at_label, known = labelling.one_hot(labels, log_p.shape[-1])
-        slope = jnp.where(at_label, jnp.expm1(log_p), jnp.exp(log_p))  # (3), (1)
-        return jnp.where(known[..., None], dl * slope, jnp.nan).astype(dtype), None
-    t = op.wide(labels)
-    total = jnp.broadcast_to(t.sum(-1, keepdims=True), t.shape)
-    near_one = jnp.expm1(log_p) * total + (total - t)  # (3)
-    dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - t)  # (1)
-    dlabels = -dl * log_p  # (2)
+    log_p, dtype, batch = residual.log_p, residual.dtype, residual.log_p.shape[:-1]
+    s, counted = _targets(residual)
+    dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
+    total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
+    near_one = jnp.expm1(log_p) * total + (total - s)  # (3)
+    dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - s)  # (1)
+    if jnp.issubdtype(residual.labels.dtype, jnp.integer):
+        return dlogits.astype(dtype), None
+    by_t = (1 - residual.label_smoothing) * log_p
+    dlabels = -dl * _weighted(by_t, residual.class_weights)  # (2)
     return dlogits.astype(dtype), dlabels.astype(dtype)

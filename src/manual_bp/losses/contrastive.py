@@ -1,0 +1,88 @@
+"""The contrastive loss of pairs: near if alike, at least a margin apart if not.
+
+Shapes   first a, second b: (*batch, n)   alike t: (*batch,)   d, ℓ: (*batch,)
+Forward  d = ‖a − b‖,   h = max(0, m − d),   ℓ = ½ t d² + ½ (1−t) h²        m being the margin
+Derive   ∂d/∂a = (a − b)/d, the direction u, and ∂d/∂b = −u; ∂h/∂d = −1 where h > 0, so
+         ∂ℓ/∂d = t d − (1−t) h:
+  (1) da = dℓ [t d − (1−t) h] u,   db = −da
+  (2) dt = dℓ [½ d² − ½ h²]
+Saved    t, d, u; d and u in float32 for half precision, where it is computed so and rounded once.
+Kinks    d = 0 with t < 1, where two that should be apart coincide: u = 0, the middle of the
+         subgradients, and so they stay. At d = m both slopes are 0.
+Alike    1 for a pair that belongs together, 0 for one that does not; Hadsell et al. have it the
+         other way round. The formula holds for every real t, and so do (1) and (2).
+Extremes Squares beyond the largest number of the dtype overflow.
+Source   Hadsell, Chopra & LeCun 2006, "Dimensionality reduction by learning an invariant mapping"
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.losses import distance
+from manual_bp.losses import reduction as reductions
+from manual_bp.losses.reduction import Reduction
+
+NAME = "contrastive"
+
+
+@op.residual
+class Residual:
+    """Which pairs are alike, their distance and its direction."""
+
+    alike: Float[Array, "*batch"]
+    d: Float[Array, "*batch 1"]
+    u: Float[Array, "*batch n"]
+    margin: float = op.static()
+    reduction: Reduction = op.static()
+
+
+def _parts(alike: jax.Array, d: jax.Array, margin: float) -> tuple[jax.Array, jax.Array]:
+    """Return t with a last axis of size 1, and h."""
+    return op.wide(alike)[..., None], jnp.maximum(margin - d, 0)
+
+
+def forward(
+    first: Float[Array, "*batch n"],
+    second: Float[Array, "*batch n"],
+    alike: Float[Array, "*batch"],
+    *,
+    margin: float = 1.0,
+    reduction: Reduction = "mean",
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return the contrastive loss per pair, reduced over the batch, and the residual.
+
+    Args:
+      first: (*batch, n).
+      second: same shape and dtype.
+      alike: 1 for pairs that belong together and 0 for others, (*batch,), of the same dtype.
+      margin: the distance from which on pairs that are not alike do not count, positive.
+      reduction: "mean", "sum" or "none" over the batch.
+
+    Raises:
+      TypeError: an argument is not floating, or the dtypes differ.
+      ValueError: the shapes do not fit, `margin` is not positive, or `reduction` is unknown or a
+        mean over no samples.
+    """
+    first, second, alike = op.floating(NAME, first=first, second=second, alike=alike)
+    op.expect_positive(NAME, "margin", margin)
+    reductions.expect_pair(NAME, "first", "second", first, second, reduction)
+    op.expect_shape(NAME, "alike", alike, first.shape[:-1], f"for first of shape {first.shape}")
+    d, u = distance.between(first, second)
+    t, h = _parts(alike, d, margin)
+    losses = (t * d**2 / 2 + (1 - t) * h**2 / 2)[..., 0]
+    loss = reductions.reduce(losses, reduction, first.dtype)
+    return loss, Residual(alike, d, u, margin, reduction)
+
+
+def backward(
+    residual: Residual, dy: Float[Array, "*reduced"]
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"], Float[Array, "*batch"]]:
+    """Return (dfirst, dsecond, dalike)."""
+    alike, d = residual.alike, residual.d
+    dl = reductions.per_sample(NAME, dy, residual.reduction, alike.shape, alike.dtype)
+    t, h = _parts(alike, d, residual.margin)
+    dfirst = (dl * (t * d - (1 - t) * h) * residual.u).astype(alike.dtype)  # (1)
+    dalike = (dl * (d**2 - h**2) / 2)[..., 0]  # (2)
+    return dfirst, -dfirst, dalike.astype(alike.dtype)

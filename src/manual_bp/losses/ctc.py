@@ -1,0 +1,209 @@
+"""Connectionist temporal classification: labels of a sequence without their times, on logits.
+
+Shapes   logits u: (*batch, t, v)   labels: (*batch, s) integers   ℓ: (*batch,)
+         logit_lengths T, label_lengths L: (*batch,) integers, None for t and s
+Forward  Every step emits a class, by p = softmax(u); a path loses its repeats, then its blanks, and
+         P is the probability of the paths of which the labels are left: ℓ = −ln P.
+         With z = (blank, label₁, blank, …, label_L, blank), of 2L+1 places j, a path goes through z
+         in order: from one step to the next it stays, moves on by 1, or by 2 where zⱼ is no blank
+         and not zⱼ₋₂, as between equal labels the blank must be emitted. With α, β ≥ 0:
+           α₋₁(j) = 1[j=0],   α_τ(j) = p_τ(zⱼ) [α_τ₋₁(j) + α_τ₋₁(j−1) + α_τ₋₁(j−2) where it may]
+           P = α_T₋₁(2L) + α_T₋₁(2L−1)
+         α_τ(j) is the probability of steps 0 … τ if they end at j. All of it is kept as logarithms.
+Derive   Let β_τ(j) be that of steps τ+1 … T−1 if they start behind j:
+  (1) β_T₋₁(j) = 1[j=2L or j=2L−1]
+  (2) β_τ₋₁(j) = Σ p_τ(zₖ) β_τ(k) over k = j, j+1, and j+2 where it may
+         P is linear in the p_τ of one step: P = Σⱼ α_τ(j) β_τ(j), in which α_τ(j) has the factor
+         p_τ(zⱼ). So ∂ℓ/∂ln p_τ(k) = −Σ α_τ(j) β_τ(j)/P over the j with zⱼ = k, the probability, the
+         labels given, that step τ emits k:
+  (3) γ_τ(k) = Σ α_τ(j) β_τ(j) / P over the j with zⱼ = k;   Σₖ γ_τ(k) = 1
+         Behind the log-softmax, as in `softmax_cross_entropy` with soft labels γ:
+  (4) du_τ = dℓ (p_τ − γ_τ) for τ < T, 0 beyond
+Saved    ln p, ln α, ℓ, the lengths, z and where 2 may be skipped.      Kinks   none.
+Lengths  Steps from T on and labels from L on are padding and may hold anything. T = 0 emits
+         nothing: ℓ is 0 where L = 0, and else +∞.
+Edges    Labels that T steps are too few for, at one a label and one between equal ones, have P = 0:
+         ℓ = +∞ with gradient 0, so that such a sample does not spoil the others.
+Labels   A label that is the blank or outside 0 … v−1, or a length outside 0 … t or 0 … s, is an
+         error; under `jit`, where values cannot be read, it makes that sample's loss and gradient
+         NaN.
+Extremes ℓ and du are finite for u = ±1e4 where P > 0. Half precision is computed in float32 and
+         rounded once.
+Mean     Over the samples; PyTorch's divides by the number of labels of each before.
+Source   Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal classification"
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Integer
+
+from manual_bp import op
+from manual_bp.dense.log_softmax import log_normalise
+from manual_bp.indexing import numbers
+from manual_bp.losses import labels as labelling
+from manual_bp.losses import reduction as reductions
+from manual_bp.losses.reduction import Reduction
+
+NAME = "ctc"
+
+
+@op.residual
+class Residual:
+    """Logarithms of p and α, the losses, what the paths go through; `dtype` is the logits'.
+
+    `ends` is 0 at the two last places of each sample and −∞ elsewhere.
+    """
+
+    log_p: Float[Array, "*batch t v"]
+    log_alpha: Float[Array, "t *batch places"]
+    losses: Float[Array, "*batch"]
+    ends: Float[Array, "*batch places"]
+    z: Integer[Array, "*batch places"]
+    skips: Bool[Array, "*batch places"]
+    steps: Integer[Array, "*batch"]
+    dtype: Any = op.static()
+    reduction: Reduction = op.static()
+
+
+def _checked_lengths(argument: str, lengths: Any, batch: tuple[int, ...], most: int) -> jax.Array:
+    """Return the lengths as an array, `most` for None."""
+    if lengths is None:
+        return jnp.full(batch, most, jnp.int32)
+    op.expect_shape(NAME, argument, jnp.asarray(lengths), batch, "of the batch")
+    return numbers.checked(NAME, argument, lengths, most + 1)
+
+
+def _checked_labels(labels: Any, counted: jax.Array, blank: int, classes: int) -> jax.Array:
+    """Return the labels as an array; those that count and can be read are classes but the blank."""
+    read = np.empty(0, jnp.result_type(labels))
+    if not isinstance(labels, jax.core.Tracer) and not isinstance(counted, jax.core.Tracer):
+        read = np.asarray(labels)[np.asarray(counted)]
+    numbers.checked(NAME, "labels", read, classes)
+    if (read == blank).any():
+        raise ValueError(op.complaint(NAME, "labels", "labels other than the blank", blank))
+    return labelling.held(jnp.asarray(labels))
+
+
+def _along(n: int, like: jax.Array) -> jax.Array:
+    """Return 0 … n−1 along the last axis, of the dtype of the lengths and one rank more."""
+    return jnp.arange(n, dtype=like.dtype).reshape(*(1,) * like.ndim, n)
+
+
+def _moved(x: jax.Array, places: int, fill: Any) -> jax.Array:
+    """Return x with every place moved on by as many places, back if they are negative."""
+    ahead, behind = max(places, 0), max(-places, 0)
+    widths = ((0, 0),) * (x.ndim - 1) + ((ahead, behind),)
+    return jnp.pad(x, widths, constant_values=fill)[..., behind : behind + x.shape[-1]]
+
+
+def _log_sum(terms: jax.Array, axis: int) -> jax.Array:
+    """Return ln Σ e^term over an axis, on which all may be −∞."""
+    top = terms.max(axis, keepdims=True)
+    shift = jnp.where(top == -jnp.inf, 0, top)
+    return jnp.squeeze(shift, axis) + jnp.log(jnp.exp(terms - shift).sum(axis))
+
+
+def _emitted(log_p: jax.Array, z: jax.Array) -> jax.Array:
+    """Return ln p_τ(zⱼ), time first."""
+    z = jnp.broadcast_to(z[..., None, :], (*log_p.shape[:-1], z.shape[-1]))
+    return jnp.moveaxis(jnp.take_along_axis(log_p, z, axis=-1), -2, 0)
+
+
+def forward(
+    logits: Float[Array, "*batch t v"],
+    labels: Integer[Array, "*batch s"],
+    logit_lengths: Integer[Array, "*batch"] | None = None,
+    label_lengths: Integer[Array, "*batch"] | None = None,
+    *,
+    blank: int = 0,
+    reduction: Reduction = "mean",
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return −ln P(labels) per sample, reduced over the batch, and the residual.
+
+    Args:
+      logits: (*batch, t, v), the blank among the v classes.
+      labels: class numbers, (*batch, s) integers, padded at the end.
+      logit_lengths: the steps that count, (*batch,) integers from 0 to t; None for t.
+      label_lengths: the labels that count, (*batch,) integers from 0 to s; None for s.
+      blank: the class that stands for no label.
+      reduction: "mean", "sum" or "none" over the batch.
+
+    Raises:
+      TypeError: `logits` is not floating, or labels or lengths are not integers.
+      ValueError: shapes do not fit, a label, a length or `blank` is out of range, or `reduction` is
+        unknown or a mean over no samples.
+    """
+    (logits,) = op.floating(NAME, logits=logits)
+    op.expect_rank(NAME, "logits", logits, 2, None)
+    *leading, time, classes = logits.shape
+    batch = tuple(leading)
+    if not 0 <= blank < classes:
+        raise ValueError(op.complaint(NAME, "blank", f"0 … {classes - 1}", blank))
+    shape = jnp.asarray(labels).shape
+    op.expect_shape(
+        NAME, "labels", jnp.asarray(labels), (*batch, None), f"for logits of shape {logits.shape}"
+    )
+    most = shape[-1]
+    steps = _checked_lengths("logit_lengths", logit_lengths, batch, time)
+    lengths = _checked_lengths("label_lengths", label_lengths, batch, most)
+    counted = _along(most, lengths) < lengths[..., None]
+    labels = _checked_labels(labels, counted, blank, classes)
+    reductions.check(NAME, batch, reduction)
+
+    known = (labels >= 0) & (labels < classes) & (labels != blank)
+    sound = (known | ~counted).all(-1)
+    for length, bound in ((steps, time), (lengths, most)):
+        sound = sound & (length >= 0) & (length <= bound)
+    z = jnp.full((*batch, 2 * most + 1), blank, labels.dtype)
+    z = z.at[..., 1::2].set(jnp.where(known & counted, labels, blank))
+    skips = (z != blank) & (z != _moved(z, 2, blank))
+    place = _along(2 * most + 1, lengths)
+    from_end = 2 * lengths[..., None] - place
+    log_p = log_normalise(op.wide(logits), -1)
+    ends = jnp.where((from_end == 0) | (from_end == 1), 0.0, -jnp.inf).astype(log_p.dtype)
+
+    def step(log_alpha: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        number, emitted = now
+        by_two = jnp.where(skips, _moved(log_alpha, 2, -jnp.inf), -jnp.inf)
+        ways = jnp.stack([log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two])
+        moved = emitted + _log_sum(ways, 0)
+        log_alpha = jnp.where((number < steps)[..., None], moved, log_alpha)
+        return log_alpha, log_alpha
+
+    start = jnp.broadcast_to(jnp.where(place == 0, 0.0, -jnp.inf).astype(log_p.dtype), z.shape)
+    numbered = jnp.arange(time, dtype=steps.dtype), _emitted(log_p, z)
+    last, log_alpha = jax.lax.scan(step, start, numbered)
+    losses = jnp.where(sound, -_log_sum(last + ends, -1), jnp.nan)
+    loss = reductions.reduce(losses, reduction, logits.dtype)
+    return loss, Residual(log_p, log_alpha, losses, ends, z, skips, steps, logits.dtype, reduction)
+
+
+def backward(
+    residual: Residual, dy: Float[Array, "*reduced"]
+) -> tuple[Float[Array, "*batch t v"], None, None, None]:
+    """Return (dlogits, dlabels, dlogit_lengths, dlabel_lengths); all but the first are None."""
+    log_p, z, losses, dtype = residual.log_p, residual.z, residual.losses, residual.dtype
+    *batch, time, classes = log_p.shape
+    dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
+    arrives_by_two = _moved(residual.skips, -2, fill=False)
+
+    def step(log_beta: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        number, emitted = now
+        ahead = emitted + log_beta
+        by_two = jnp.where(arrives_by_two, _moved(ahead, -2, -jnp.inf), -jnp.inf)
+        before = _log_sum(jnp.stack([ahead, _moved(ahead, -1, -jnp.inf), by_two]), 0)  # (2)
+        return jnp.where((number < residual.steps)[..., None], before, log_beta), log_beta
+
+    numbered = jnp.arange(time, dtype=residual.steps.dtype), _emitted(log_p, z)
+    _, log_beta = jax.lax.scan(step, residual.ends, numbered, reverse=True)  # (1)
+    posterior = jnp.exp(residual.log_alpha + log_beta + losses[None, ..., None])
+    at_class = (z[..., None] == _along(classes, z)).astype(log_p.dtype)
+    gamma = jnp.einsum("t...j,...jv->...tv", posterior, at_class)  # (3)
+    within = _along(time, residual.steps) < residual.steps[..., None]
+    counts = within & (losses != jnp.inf)[..., None]
+    dlogits = jnp.where(counts[..., None], dl[..., None] * (jnp.exp(log_p) - gamma), 0)  # (4)
+    unsound = jnp.isnan(losses)[..., None, None]
+    return jnp.where(unsound, jnp.nan, dlogits).astype(dtype), None, None, None

@@ -1,0 +1,102 @@
+"""The focal loss of n independent logistic outputs, on logits.
+
+Shapes   logits z, targets t: (*batch, n)   ℓ: (*batch,)
+Forward  With p = σ(z), q = 1 − p = σ(−z) and f(z) = −q^γ ln p = q^γ softplus(−z):
+           ℓ = Σ [α t f(z) + (1−α) (1−t) f(−z)]                                   Σ over n
+         `alpha=None` leaves both weights out, that is they are 1.
+Derive   dp/dz = p q, so dq^γ/dz = −γ q^γ p and d softplus(−z)/dz = −q:
+           f'(z) = −q^γ [γ p softplus(−z) + q] = −g(z)
+  (1) dz = dℓ [(1−α) (1−t) g(−z) − α t g(z)]
+  (2) dt = dℓ [α f(z) − (1−α) f(−z)]
+         With γ = 0 and no α, (1) and (2) are those of `binary_cross_entropy`.
+Saved    z, t.      Kinks   none.
+Extremes ℓ and dz are finite and correct for z = ±1e4; p and q are taken from z each, so that none
+         cancels. Half precision is computed in float32 and rounded once.
+Targets  0 or 1. The formula holds for every real t, and so do (1) and (2).
+Source   Lin, Goyal, Girshick, He & Dollár 2017, arXiv:1708.02002
+"""
+
+import jax
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.activations import sigmoid, softplus
+from manual_bp.losses import reduction as reductions
+from manual_bp.losses.reduction import Reduction
+
+NAME = "focal"
+
+
+@op.residual
+class Residual:
+    """The logits and the targets."""
+
+    logits: Float[Array, "*batch n"]
+    targets: Float[Array, "*batch n"]
+    gamma: float = op.static()
+    alpha: float | None = op.static()
+    reduction: Reduction = op.static()
+
+
+def _term(z: jax.Array, gamma: float) -> jax.Array:
+    """Return f(z) = σ(−z)^γ softplus(−z)."""
+    return sigmoid.value(-z) ** gamma * softplus.value(-z)
+
+
+def _slope(z: jax.Array, gamma: float) -> jax.Array:
+    """Return g(z) = −f'(z)."""
+    q = sigmoid.value(-z)
+    return q**gamma * (gamma * sigmoid.value(z) * softplus.value(-z) + q)
+
+
+def _weights(alpha: float | None) -> tuple[float, float]:
+    """Return the weights of class 1 and of class 0."""
+    return (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+
+
+def forward(
+    logits: Float[Array, "*batch n"],
+    targets: Float[Array, "*batch n"],
+    *,
+    gamma: float = 2.0,
+    alpha: float | None = None,
+    reduction: Reduction = "mean",
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return the focal loss summed over n, reduced over the batch, and the residual.
+
+    Args:
+      logits: pre-activations of the logistic outputs, (*batch, n).
+      targets: the classes as 0 or 1, same shape and dtype.
+      gamma: γ ≥ 0, how much less an output counts the surer it is; 0 for the cross-entropy.
+      alpha: the weight of class 1 in [0, 1], that of class 0 being the rest; None for 1 and 1.
+      reduction: "mean", "sum" or "none" over the batch.
+
+    Raises:
+      TypeError: an argument is not floating, or the dtypes differ.
+      ValueError: the shapes differ, `gamma` or `alpha` is out of range, or `reduction` is unknown
+        or a mean over no samples.
+    """
+    logits, targets = op.floating(NAME, logits=logits, targets=targets)
+    if not 0 <= gamma < float("inf"):
+        raise ValueError(op.complaint(NAME, "gamma", "a finite number not below 0", gamma))
+    if alpha is not None and not 0 <= alpha <= 1:
+        raise ValueError(op.complaint(NAME, "alpha", "a number from 0 to 1", alpha))
+    reductions.expect_pair(NAME, "logits", "targets", logits, targets, reduction)
+    z, t = op.wide(logits), op.wide(targets)
+    one, zero = _weights(alpha)
+    losses = (one * t * _term(z, gamma) + zero * (1 - t) * _term(-z, gamma)).sum(-1)
+    loss = reductions.reduce(losses, reduction, logits.dtype)
+    return loss, Residual(logits, targets, gamma, alpha, reduction)
+
+
+def backward(
+    residual: Residual, dy: Float[Array, "*reduced"]
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+    """Return (dlogits, dtargets)."""
+    dtype, gamma = residual.logits.dtype, residual.gamma
+    z, t = op.wide(residual.logits), op.wide(residual.targets)
+    dl = reductions.per_sample(NAME, dy, residual.reduction, z.shape[:-1], dtype)
+    one, zero = _weights(residual.alpha)
+    dlogits = dl * (zero * (1 - t) * _slope(-z, gamma) - one * t * _slope(z, gamma))  # (1)
+    dtargets = dl * (one * _term(z, gamma) - zero * _term(-z, gamma))  # (2)
+    return dlogits.astype(dtype), dtargets.astype(dtype)

@@ -1,0 +1,83 @@
+"""The triplet loss: an anchor nearer to its positive than to its negative.
+
+Shapes   anchor a, positive p, negative n: (*batch, n)   d, ℓ: (*batch,)
+Forward  d_p = ‖a − p‖,   d_n = ‖a − n‖,   m = d_p − d_n + margin,   ℓ = max(0, m)
+Derive   ∂d_p/∂a = (a − p)/d_p, the direction u, and ∂d_p/∂p = −u; likewise w = (a − n)/d_n. With
+         h = 1 where m > 0 and 0 elsewhere:
+  (1) da = dℓ h (u − w),   dp = −dℓ h u,   dn = dℓ h w
+Saved    h u, h w; in float32 for half precision, where it is computed so and rounded once.
+Kinks    m = 0, where any h in [0, 1] is right: 0 is chosen, as a triplet at the margin counts as
+         kept apart. At a distance of 0 its direction is 0, the middle of the subgradients.
+Extremes Squares beyond the largest number of the dtype overflow.
+Source   Schroff, Kalenichenko & Philbin 2015, arXiv:1503.03832, with the distance of Balntas et al.
+         2016, "Learning local feature descriptors with triplets", in place of its square
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.losses import distance
+from manual_bp.losses import reduction as reductions
+from manual_bp.losses.reduction import Reduction
+
+NAME = "triplet"
+
+
+@op.residual
+class Residual:
+    """The directions from positive and negative to the anchor, 0 beyond the margin."""
+
+    u: Float[Array, "*batch n"]
+    w: Float[Array, "*batch n"]
+    dtype: Any = op.static()
+    reduction: Reduction = op.static()
+
+
+def forward(
+    anchor: Float[Array, "*batch n"],
+    positive: Float[Array, "*batch n"],
+    negative: Float[Array, "*batch n"],
+    *,
+    margin: float = 1.0,
+    reduction: Reduction = "mean",
+) -> tuple[Float[Array, "*reduced"], Residual]:
+    """Return max(0, ‖a − p‖ − ‖a − n‖ + margin), reduced over the batch, and the residual.
+
+    Args:
+      anchor: (*batch, n).
+      positive: what the anchor is to be near to, same shape and dtype.
+      negative: what it is to be far from, same shape and dtype.
+      margin: by how much, positive.
+      reduction: "mean", "sum" or "none" over the batch.
+
+    Raises:
+      TypeError: an argument is not floating, or the dtypes differ.
+      ValueError: the shapes differ, `margin` is not positive, or `reduction` is unknown or a mean
+        over no samples.
+    """
+    anchor, positive, negative = op.floating(
+        NAME, anchor=anchor, positive=positive, negative=negative
+    )
+    op.expect_positive(NAME, "margin", margin)
+    reductions.expect_pair(NAME, "anchor", "positive", anchor, positive, reduction)
+    op.expect_shape(NAME, "negative", negative, anchor.shape, "of anchor")
+    near, u = distance.between(anchor, positive)
+    far, w = distance.between(anchor, negative)
+    missing = near - far + margin
+    losses = jnp.maximum(missing, 0)[..., 0]
+    held = (missing > 0).astype(u.dtype)
+    loss = reductions.reduce(losses, reduction, anchor.dtype)
+    return loss, Residual(held * u, held * w, anchor.dtype, reduction)
+
+
+def backward(
+    residual: Residual, dy: Float[Array, "*reduced"]
+) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"], Float[Array, "*batch n"]]:
+    """Return (danchor, dpositive, dnegative)."""
+    u, w, dtype = residual.u, residual.w, residual.dtype
+    dl = reductions.per_sample(NAME, dy, residual.reduction, u.shape[:-1], dtype)
+    danchor, dpositive, dnegative = dl * (u - w), -dl * u, dl * w  # (1)
+    return danchor.astype(dtype), dpositive.astype(dtype), dnegative.astype(dtype)
