@@ -114,6 +114,11 @@ def _statistics(x: jax.Array, **running: Any) -> tuple[jax.Array, jax.Array]:
     return op.wide(mean), op.wide(var)
 
 
+def _freedom(samples: int) -> int:
+    """Return M, one less than the number of samples, but 1 of a single one."""
+    return samples - (samples > 1)
+
+
 def _batch(
     x: jax.Array, old: tuple[jax.Array, jax.Array], momentum: float, epsilon: float
 ) -> tuple[shared.Moments, tuple[jax.Array, jax.Array]]:
@@ -124,7 +129,7 @@ def _batch(
         raise ValueError(op.complaint(NAME, "x", expected, f"shape {x.shape}"))
     moments = shared.moments(x, batch, epsilon)
     mean = (moments.mean + moments.correction).reshape(x.shape[-1:])
-    var = (shared.centred(x, moments) ** 2).sum(batch) / max(samples - 1, 1)
+    var = (shared.centred(x, moments) ** 2).sum(batch) / _freedom(samples)
     old_mean, old_var = old
     keep = 1 - momentum
     return moments, (keep * old_mean + momentum * mean, keep * old_var + momentum * var)
@@ -144,10 +149,10 @@ def backward(
 
     `dy` holds the cotangents of the three outputs. None for a scale or bias that was None.
     """
-    return _pull(residual, *_cotangents(dy, residual.x))
+    return _pull(residual, *expect_cotangents(dy, residual.x))
 
 
-def _cotangents(dy: Any, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def expect_cotangents(dy: Any, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return the cotangents of the outputs, in the dtype of sums, or raise unless they fit."""
     if not isinstance(dy, tuple) or len(dy) != 3:
         came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
@@ -185,7 +190,7 @@ def _pull(
     if residual.training:
         means = shared.over(total / samples, dy) + standard * shared.over(product / samples, dy)
         dx = shared.over(factor, dy) * (dy - means)  # (3)
-        share, spread = q / samples * dnew_mean, 2 * q / max(samples - 1, 1) * dnew_var
+        share, spread = q / samples * dnew_mean, 2 * q / _freedom(samples) * dnew_var
         c = shared.centred(x, moments)
         dx = dx + shared.over(share, dy) + shared.over(spread, dy) * c  # (4)
         dmean, dvar = (1 - q) * dnew_mean, (1 - q) * dnew_var  # (5)
