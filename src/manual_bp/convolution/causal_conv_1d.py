@@ -18,8 +18,8 @@ Source   van den Oord et al. 2016, "WaveNet", arXiv:1609.03499
 
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.convolution import conv, windows
+from manual_bp import op, windows
+from manual_bp.convolution import conv, kernels
 from manual_bp.convolution.conv import Residual
 
 NAME = "causal_conv_1d"
@@ -48,7 +48,7 @@ def forward(
     """
     x, W = op.floating(NAME, x=x, W=W)
     op.expect_rank(NAME, "x", x, 3, 3)
-    windows.expect_kernel(NAME, x, W, groups)
+    kernels.expect_kernel(NAME, x, W, groups)
     (apart,) = windows.whole_numbers(NAME, "dilation", dilation, 1)
     if x.shape[1] == 0:
         raise ValueError(op.complaint(NAME, "x", "one time or more", f"shape {x.shape}"))
@@ -56,8 +56,8 @@ def forward(
     over = windows.over(
         NAME, x.shape[1:2], W.shape[:1], strides=1, padding=((before, 0),), dilation=apart
     )
-    u = windows.total(windows.times(read, W[o], groups) for o, read in over.reads(x))
-    u = windows.add_bias(NAME, u, x, b)
+    u = windows.total(kernels.times(read, W[o], groups) for o, read in over.reads(x))
+    u = kernels.add_bias(NAME, u, x, b)
     return u, Residual(x, W, over, groups, b is not None)
 
 

@@ -19,8 +19,6 @@ Derive   Let x⁽ᵒ⁾ᵢ = x_{si+do−p} be what tap o reads. Then u = b + Σ�
   (2) dWₒ = (x⁽ᵒ⁾)ᵀ δ
   (3) db  = Σ δ                                                     over b and all places
 Saved    x, W.      Kinks   none.      Half precision accumulates in float32.
-Padding  "VALID" is none; "SAME" gives count = ⌈size/s⌉, the odd place after; a number is for all
-         sides; else a pair, before and after, for each axis.
 Source   LeCun et al. 1989, Neural Computation 1; the arithmetic: Dumoulin & Visin 2016,
          arXiv:1603.07285
 """
@@ -28,9 +26,9 @@ Source   LeCun et al. 1989, Neural Computation 1; the arithmetic: Dumoulin & Vis
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.convolution import windows
-from manual_bp.convolution.windows import Numbers, Padding, Windows
+from manual_bp import op, windows
+from manual_bp.convolution import kernels
+from manual_bp.windows import Numbers, Padding, Windows
 
 NAME = "conv"
 
@@ -72,12 +70,12 @@ def forward(
       ValueError: the shapes or settings do not fit, or the window is larger than the padded `x`.
     """
     x, W = op.floating(NAME, x=x, W=W)
-    windows.expect_kernel(NAME, x, W, groups)
+    kernels.expect_kernel(NAME, x, W, groups)
     over = windows.over(
         NAME, x.shape[1:-1], W.shape[:-2], strides=strides, padding=padding, dilation=dilation
     )
-    u = windows.total(windows.times(read, W[o], groups) for o, read in over.reads(x))
-    u = windows.add_bias(NAME, u, x, b)
+    u = windows.total(kernels.times(read, W[o], groups) for o, read in over.reads(x))
+    u = kernels.add_bias(NAME, u, x, b)
     return u, Residual(x, W, over, groups, b is not None)
 
 
@@ -87,10 +85,8 @@ def backward(
     """Return (dx, dW, db); db is None where there was no bias."""
     x, W, over, groups = residual.x, residual.W, residual.windows, residual.groups
     dy = op.expect_cotangent(NAME, dy, (x.shape[0], *over.count, W.shape[-1]), x.dtype)
-    dx = windows.total(  # (1)
-        over.spread(windows.times_transposed(dy, W[o], groups), o) for o in over.offsets()
-    )
-    taps = [windows.transposed_times(read, dy, groups) for _, read in over.reads(x)]  # (2)
+    dx = over.put_back(lambda o: kernels.times_transposed(dy, W[o], groups))  # (1)
+    taps = [kernels.transposed_times(read, dy, groups) for _, read in over.reads(x)]  # (2)
     dW = jnp.stack(taps).reshape(W.shape)
-    db = windows.sum_places(dy) if residual.biased else None  # (3)
+    db = kernels.sum_places(dy) if residual.biased else None  # (3)
     return dx.astype(x.dtype), dW.astype(x.dtype), db

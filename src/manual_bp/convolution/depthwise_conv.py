@@ -20,9 +20,9 @@ Source   Sifre 2014, "Rigid-motion scattering for image classification"; Chollet
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.convolution import windows
-from manual_bp.convolution.windows import Numbers, Padding, Windows
+from manual_bp import op, windows
+from manual_bp.convolution import kernels
+from manual_bp.windows import Numbers, Padding, Windows
 
 NAME = "depthwise_conv"
 
@@ -64,7 +64,7 @@ def forward(
     op.expect_rank(NAME, "x", x, 3, None)
     shape = (*(None,) * (x.ndim - 2), x.shape[-1], None)
     op.expect_shape(NAME, "W", W, shape, f"for x of shape {x.shape}")
-    windows.expect_taps(NAME, W)
+    kernels.expect_taps(NAME, W)
     over = windows.over(
         NAME, x.shape[1:-1], W.shape[:-2], strides=strides, padding=padding, dilation=dilation
     )
@@ -74,7 +74,7 @@ def forward(
         for o, read in over.reads(x)
     )
     u = u.reshape(*u.shape[:-2], u.shape[-2] * u.shape[-1])
-    u = windows.add_bias(NAME, u, x, b)
+    u = kernels.add_bias(NAME, u, x, b)
     return u, Residual(x, W, over, b is not None)
 
 
@@ -86,14 +86,13 @@ def backward(
     (c, q), wide = W.shape[-2:], op.wide_dtype(x.dtype)
     dy = op.expect_cotangent(NAME, dy, (x.shape[0], *over.count, c * q), x.dtype)
     delta = dy.reshape(*dy.shape[:-1], c, q)
-    dx = windows.total(  # (1)
-        over.spread(jnp.einsum("...cq,cq->...c", delta, W[o], preferred_element_type=wide), o)
-        for o in over.offsets()
+    dx = over.put_back(
+        lambda o: jnp.einsum("...cq,cq->...c", delta, W[o], preferred_element_type=wide)  # (1)
     )
     taps = [
         jnp.einsum("...c,...cq->cq", read, delta, preferred_element_type=wide)  # (2)
         for _, read in over.reads(x)
     ]
     dW = jnp.stack(taps).reshape(W.shape)
-    db = windows.sum_places(dy) if residual.biased else None  # (3)
+    db = kernels.sum_places(dy) if residual.biased else None  # (3)
     return dx.astype(x.dtype), dW.astype(x.dtype), db

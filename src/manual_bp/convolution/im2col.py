@@ -21,9 +21,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.convolution import windows
-from manual_bp.convolution.windows import Numbers, Padding, Windows
+from manual_bp import op, windows
+from manual_bp.windows import Numbers, Padding, Windows
 
 NAME = "im2col"
 
@@ -74,9 +73,8 @@ def backward(
 ) -> tuple[Float[Array, "b *size c"]]:
     """Return (dx,)."""
     over, dtype = residual.windows, residual.dtype
-    offsets = list(over.offsets())
-    shape = (residual.batch, *over.count, len(offsets) * residual.channels)
+    shape = (residual.batch, *over.count, len(over.taps) * residual.channels)
     dy = op.expect_cotangent(NAME, dy, shape, dtype)
-    columns = jnp.split(op.wide(dy), len(offsets), -1)
-    dx = windows.total(map(over.spread, columns, offsets))  # (1)
+    columns = dict(zip(over.taps, jnp.split(op.wide(dy), len(over.taps), -1), strict=True))
+    dx = over.put_back(columns.__getitem__)  # (1)
     return (dx.astype(dtype),)

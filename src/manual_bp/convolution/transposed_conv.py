@@ -25,9 +25,9 @@ Source   Zeiler, Krishnan, Taylor & Fergus 2010, "Deconvolutional networks"; the
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.convolution import windows
-from manual_bp.convolution.windows import Numbers, Pairs, Windows
+from manual_bp import op, windows
+from manual_bp.convolution import kernels
+from manual_bp.windows import Numbers, Pairs, Windows
 
 NAME = "transposed_conv"
 
@@ -101,7 +101,7 @@ def forward(
       ValueError: the shapes or settings do not fit, or `padding` leaves nothing.
     """
     x, W = op.floating(NAME, x=x, W=W)
-    windows.expect_kernel(NAME, x, W, groups)
+    kernels.expect_kernel(NAME, x, W, groups)
     over = _over(
         x.shape[1:-1],
         W.shape[:-2],
@@ -110,8 +110,8 @@ def forward(
         output_padding=output_padding,
         dilation=dilation,
     )
-    u = windows.total(over.spread(windows.times(x, W[o], groups), o) for o in over.offsets())
-    u = windows.add_bias(NAME, u, x, b)
+    u = over.put_back(lambda o: kernels.times(x, W[o], groups))
+    u = kernels.add_bias(NAME, u, x, b)
     return u, Residual(x, W, over, groups, b is not None)
 
 
@@ -122,8 +122,8 @@ def backward(
     x, W, over, groups = residual.x, residual.W, residual.windows, residual.groups
     dy = op.expect_cotangent(NAME, dy, (x.shape[0], *over.size, W.shape[-1]), x.dtype)
     reads = list(over.reads(dy))
-    dx = windows.total(windows.times_transposed(read, W[o], groups) for o, read in reads)  # (1)
-    taps = [windows.transposed_times(x, read, groups) for _, read in reads]  # (2)
+    dx = windows.total(kernels.times_transposed(read, W[o], groups) for o, read in reads)  # (1)
+    taps = [kernels.transposed_times(x, read, groups) for _, read in reads]  # (2)
     dW = jnp.stack(taps).reshape(W.shape)
-    db = windows.sum_places(dy) if residual.biased else None  # (3)
+    db = kernels.sum_places(dy) if residual.biased else None  # (3)
     return dx.astype(x.dtype), dW.astype(x.dtype), db

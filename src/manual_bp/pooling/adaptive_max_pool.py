@@ -17,8 +17,6 @@ Source   He, Zhang, Ren & Sun 2014, "Spatial pyramid pooling", arXiv:1406.4729; 
          PyTorch's
 """
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +24,7 @@ from jaxtyping import Array, Float, Int32
 
 from manual_bp import op
 from manual_bp.pooling import bins
-from manual_bp.pooling.windows import along
+from manual_bp.windows import Numbers
 
 NAME = "adaptive_max_pool"
 
@@ -41,13 +39,13 @@ class Residual:
 
 
 def forward(
-    x: Float[Array, "b *spatial c"], *, size: Sequence[int]
+    x: Float[Array, "b *spatial c"], *, size: Numbers
 ) -> tuple[Float[Array, "b *out c"], Residual]:
     """Return the largest element of each bin, and the residual.
 
     Args:
       x: (b, *spatial, c), with one spatial axis or more.
-      size: number of bins on each spatial axis; it may be more than there are elements.
+      size: bins along each axis, one number or one for each; more than elements if need be.
 
     Raises:
       TypeError: `x` is not floating.
@@ -69,7 +67,7 @@ def _largest(x: jax.Array, axis: int, m: int) -> tuple[jax.Array, jax.Array]:
     members = np.minimum(starts[:, None] + np.arange((ends - starts).max()), ends[:, None] - 1)
     gathered = jnp.take(x, members.astype(np.int32), axis=axis, mode="clip")
     place = jnp.argmax(gathered, axis=axis + 1).astype(jnp.int32)
-    winner = place + along(starts, place, axis)
+    winner = place + bins.along(starts, place, axis)
     return gathered.max(axis + 1), winner
 
 

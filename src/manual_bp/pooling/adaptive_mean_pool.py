@@ -12,15 +12,13 @@ Source   He, Zhang, Ren & Sun 2014, "Spatial pyramid pooling", arXiv:1406.4729; 
          PyTorch's
 """
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
 from manual_bp.pooling import bins
-from manual_bp.pooling.windows import along
 from manual_bp.resampling import banded
+from manual_bp.windows import Numbers
 
 NAME = "adaptive_mean_pool"
 
@@ -35,13 +33,13 @@ class Residual:
 
 
 def forward(
-    x: Float[Array, "b *spatial c"], *, size: Sequence[int]
+    x: Float[Array, "b *spatial c"], *, size: Numbers
 ) -> tuple[Float[Array, "b *out c"], Residual]:
     """Return the mean of each bin, and the residual.
 
     Args:
       x: (b, *spatial, c), with one spatial axis or more.
-      size: number of bins on each spatial axis; it may be more than there are elements.
+      size: bins along each axis, one number or one for each; more than elements if need be.
 
     Raises:
       TypeError: `x` is not floating.
@@ -53,7 +51,7 @@ def forward(
     for axis, m in enumerate(size, start=1):
         covers = bins.members(y.shape[axis], m)
         y = banded.apply(covers, y, axis)
-        y = y / along(covers.sum(1), y, axis)
+        y = y / bins.along(covers.sum(1), y, axis)
     return y.astype(x.dtype), Residual(x.shape, x.dtype, size)
 
 
@@ -66,6 +64,6 @@ def backward(
     dx = op.wide(dy)
     for axis, m in enumerate(size, start=1):
         covers = bins.members(shape[axis], m)
-        share = dx / along(covers.sum(1), dx, axis)  # (1)
+        share = dx / bins.along(covers.sum(1), dx, axis)  # (1)
         dx = banded.apply_transpose(covers, share, axis)  # (1)
     return (dx.astype(dy.dtype),)

@@ -7,10 +7,11 @@ m does not divide n, and more where m > n.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from manual_bp import op
-from manual_bp.pooling.windows import expect_spatial, whole_numbers
+from manual_bp.windows import expect_places, whole_numbers
 
 
 def edges(n: int, m: int) -> tuple[np.ndarray, np.ndarray]:
@@ -26,7 +27,14 @@ def members(n: int, m: int) -> np.ndarray:
     return (starts <= j) & (j < ends)
 
 
+def along(values: np.ndarray, like: jax.Array, axis: int) -> jax.Array:
+    """Return one value for each index of an axis, in the rank and dtype of an array."""
+    shape = [1] * like.ndim
+    shape[axis] = len(values)
+    return jnp.asarray(values.reshape(shape), like.dtype)
+
+
 def resolve(name: str, x: jax.Array, size: Any) -> tuple[int, ...]:
     """Return the sizes of the output, or raise a ValueError where they do not fit x."""
     op.expect_rank(name, "x", x, 3, None)
-    return whole_numbers(name, "size", size, len(expect_spatial(name, x.shape)))
+    return whole_numbers(name, "size", size, len(expect_places(name, x.shape)))

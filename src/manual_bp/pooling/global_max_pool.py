@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from manual_bp import op
 from manual_bp.pooling.max_pool import TIES, Ties
-from manual_bp.pooling.windows import expect_spatial
+from manual_bp.windows import expect_places
 
 NAME = "global_max_pool"
 
@@ -53,7 +53,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_choice(NAME, "ties", ties, TIES)
     op.expect_rank(NAME, "x", x, 3, None)
-    expect_spatial(NAME, x.shape)
+    expect_places(NAME, x.shape)
     y = x.max(tuple(range(1, x.ndim - 1)))
     if ties == "split":
         return y, Residual(None, x, y, x.shape, x.dtype)

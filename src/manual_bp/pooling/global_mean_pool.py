@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
-from manual_bp.pooling.windows import expect_spatial
+from manual_bp.windows import expect_places
 
 NAME = "global_mean_pool"
 
@@ -37,7 +37,7 @@ def forward(x: Float[Array, "b *spatial c"]) -> tuple[Float[Array, "b c"], Resid
     """
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 3, None)
-    spatial = expect_spatial(NAME, x.shape)
+    spatial = expect_places(NAME, x.shape)
     total = op.wide(x).sum(tuple(range(1, x.ndim - 1)))
     return (total / math.prod(spatial)).astype(x.dtype), Residual(x.shape, x.dtype)
 

@@ -6,7 +6,7 @@ Forward  yᵢ = (Σₖ |x|ᵖ)^(1/p) over the K offsets k of window i, where pad
 Derive   With S = Σₖ |x|ᵖ, y = S^(1/p):
            ∂y/∂x = 1/p S^(1/p − 1) · p |x|^(p−1) sign x = y^(1−p) |x|^(p−1) sign x
          and, as |x| ≤ y, without a power that could overflow
-  (1) dyₖ = dy ⊙ sign xₖ ⊙ (|xₖ| / y)^(p−1),   dx = Σₖ putₖ(dyₖ)
+  (1) dyₖ = dy ⊙ sign xₖ ⊙ (|xₖ| / y)^(p−1),   dx = Σₖ spreadₖ(dyₖ)
 Saved    x, y; y in float32 for half precision, where (1) takes a power of it.
 Kinks    x = 0 for p = 1, and for p > 1 where all of a window is 0: the gradient is 0 there.
 Extremes Finite for x = ±1e4 wherever y is. Half precision accumulates in float32.
@@ -14,15 +14,16 @@ Source   Sermanet, Chintala & LeCun 2012, arXiv:1204.3968. For odd p PyTorch's s
          all; it is the same for x ≥ 0 and for even p.
 """
 
+import functools
 import math
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.pooling.windows import Offset, Padding, Windows, slide
+from manual_bp import op, windows
+from manual_bp.pooling.slide import slide
+from manual_bp.windows import Numbers, Padding, Tap, Windows
 
 NAME = "lp_pool"
 
@@ -40,18 +41,18 @@ class Residual:
 def forward(
     x: Float[Array, "b *spatial c"],
     *,
-    window: Sequence[int],
-    strides: Sequence[int] | None = None,
+    window: Numbers,
+    strides: Numbers | None = None,
     padding: Padding = "VALID",
     p: float = 2.0,
 ) -> tuple[Float[Array, "b *out c"], Residual]:
     """Return the p-norm of each window, and the residual.
 
     Args:
-      x: (b, *spatial, c), with one spatial axis, of 1 to 3, for each size of `window`.
-      window: sizes of a window.
-      strides: steps from one window to the next; by default those of `window`.
-      padding: "VALID", "SAME", or a pair (before, after) for each axis.
+      x: (b, *spatial, c), with one spatial axis or more.
+      window: elements of a window; one number, or one for each axis.
+      strides: steps from one window to the next, like `window`, which is the default.
+      padding: around `x`: "VALID", "SAME", one number, or a pair for each axis.
       p: at least 1.
 
     Raises:
@@ -61,17 +62,13 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     if not 1 <= p < math.inf:
         raise ValueError(op.complaint(NAME, "p", "a finite number of at least 1", p))
-    windows = slide(NAME, x.shape, window, strides, padding)
-    padded, offsets = windows.pad(jnp.abs(op.wide(x)), 0.0), windows.offsets
-    largest = windows.read(padded, offsets[0])
-    for offset in offsets[1:]:
-        largest = jnp.maximum(largest, windows.read(padded, offset))
+    over = slide(NAME, x, window, strides, padding)
+    reads = [read for _, read in over.reads(jnp.abs(op.wide(x)))]
+    largest = functools.reduce(jnp.maximum, reads)
     scale = _without_zero(largest)
-    total = jnp.zeros_like(largest)
-    for offset in offsets:
-        total = total + (windows.read(padded, offset) / scale) ** p
+    total = windows.total((read / scale) ** p for read in reads)
     y = largest * total ** (1 / p)
-    return y.astype(x.dtype), Residual(x, y, windows, p)
+    return y.astype(x.dtype), Residual(x, y, over, p)
 
 
 def _without_zero(y: jax.Array) -> jax.Array:
@@ -83,12 +80,11 @@ def backward(
     residual: Residual, dy: Float[Array, "b *out c"]
 ) -> tuple[Float[Array, "b *spatial c"]]:
     """Return (dx,)."""
-    x, y, windows, p = residual.x, residual.y, residual.windows, residual.p
+    x, y, over, p = residual.x, residual.y, residual.windows, residual.p
     dy = op.expect_cotangent(NAME, dy, y.shape, x.dtype)
-    padded, dy_wide, norm = windows.pad(op.wide(x), 0.0), op.wide(dy), _without_zero(y)
+    reads, dy_wide, norm = dict(over.reads(op.wide(x))), op.wide(dy), _without_zero(y)
 
-    def owed(offset: Offset) -> jax.Array:
-        value = windows.read(padded, offset)
-        return dy_wide * jnp.sign(value) * (jnp.abs(value) / norm) ** (p - 1)  # (1)
+    def owed(tap: Tap) -> jax.Array:
+        return dy_wide * jnp.sign(reads[tap]) * (jnp.abs(reads[tap]) / norm) ** (p - 1)  # (1)
 
-    return (windows.put_back(owed).astype(dy.dtype),)
+    return (over.put_back(owed).astype(dy.dtype),)

@@ -5,7 +5,7 @@ Forward  yᵢ = max over the K offsets k of x at (i, k), its window's elements; 
 Derive   yᵢ is a copy of the element at the offset wᵢ that won, and of no other, so of what output i
          is owed the winner gets all and the others nothing; `windows` puts it back where it was
          read and sums where windows overlap.
-  (1) dyₖ = dy ⊙ 1[w = k],   dx = Σₖ putₖ(dyₖ)
+  (1) dyₖ = dy ⊙ 1[w = k],   dx = Σₖ spreadₖ(dyₖ)
          With `ties="split"` all m elements equal to the largest share:
   (2) m = Σₖ 1[xₖ = y],   dyₖ = dy / m ⊙ 1[xₖ = y]
 Saved    w, one byte an output up to 256 elements a window; for "split" x and y.
@@ -16,7 +16,6 @@ Extremes −∞ is a value like any other and wins over padding; NaN wins over e
 Source   Ranzato, Huang, Boureau & LeCun 2007
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 import jax
@@ -24,8 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from manual_bp import op
-from manual_bp.pooling.windows import Offset, Padding, Windows, slide, spread
+from manual_bp import op, windows
+from manual_bp.pooling.slide import slide
+from manual_bp.windows import Numbers, Padding, Tap, Windows
 
 NAME = "max_pool"
 
@@ -48,20 +48,20 @@ class Residual:
 def forward(
     x: Float[Array, "b *spatial c"],
     *,
-    window: Sequence[int],
-    strides: Sequence[int] | None = None,
+    window: Numbers,
+    strides: Numbers | None = None,
     padding: Padding = "VALID",
-    dilation: Sequence[int] | None = None,
+    dilation: Numbers = 1,
     ties: Ties = "first",
 ) -> tuple[Float[Array, "b *out c"], Residual]:
     """Return the largest element of each window, and the residual.
 
     Args:
-      x: (b, *spatial, c), with one spatial axis, of 1 to 3, for each size of `window`.
-      window: sizes of a window.
-      strides: steps from one window to the next; by default those of `window`.
-      padding: "VALID", "SAME", or a pair (before, after) for each axis.
-      dilation: steps from one element of a window to the next; by default 1.
+      x: (b, *spatial, c), with one spatial axis or more.
+      window: elements of a window; one number, or one for each axis.
+      strides: steps from one window to the next, like `window`, which is the default.
+      padding: around `x`: "VALID", "SAME", one number, or a pair for each axis.
+      dilation: steps from one element of a window to the next, like `window`.
       ties: "first" in window order, or "split" equally.
 
     Raises:
@@ -70,24 +70,22 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     op.expect_choice(NAME, "ties", ties, TIES)
-    windows = slide(NAME, x.shape, window, strides, padding, dilation)
-    y, winner = _first_largest(x, windows)
+    over = slide(NAME, x, window, strides, padding, dilation)
+    y, winner = _first_largest(x, over)
     if ties == "first":
-        return y, Residual(winner, None, None, y.shape, y.dtype, windows)
-    return y, Residual(None, x, y, y.shape, y.dtype, windows)
+        return y, Residual(winner, None, None, y.shape, y.dtype, over)
+    return y, Residual(None, x, y, y.shape, y.dtype, over)
 
 
-def _first_largest(x: jax.Array, windows: Windows) -> tuple[jax.Array, jax.Array]:
-    padded, offsets = windows.pad(x, -jnp.inf), windows.offsets
-    y = windows.read(padded, offsets[0])
-    narrow = np.min_scalar_type(len(offsets) - 1)
-    winner, seen = jnp.zeros(y.shape, narrow), windows.inside(offsets[0])
-    for k, offset in enumerate(offsets[1:], start=1):
-        candidate = windows.read(padded, offset)
+def _first_largest(x: jax.Array, over: Windows) -> tuple[jax.Array, jax.Array]:
+    (first, y), *others = over.reads(x, -jnp.inf)
+    narrow = np.min_scalar_type(len(others))
+    winner, seen = jnp.zeros(y.shape, narrow), over.inside(first)
+    for k, (tap, candidate) in enumerate(others, start=1):
         better = ~((candidate <= y) | jnp.isnan(y))
-        fresh = windows.inside(offset) & ~seen
+        fresh = over.inside(tap) & ~seen
         if fresh.any():  # else −∞ in x would lose to padding that came before it
-            better = better | spread(fresh, y.shape, bool)
+            better = better | fresh
         seen = seen | fresh
         y = jnp.where(better, candidate, y)
         winner = jnp.where(better, jnp.asarray(k, narrow), winner)
@@ -99,33 +97,26 @@ def backward(
 ) -> tuple[Float[Array, "b *spatial c"]]:
     """Return (dx,)."""
     dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
-    dy_wide, windows = op.wide(dy), residual.windows
+    dy_wide, over = op.wide(dy), residual.windows
     if residual.winner is not None:
-        dx = _to_the_first(residual.winner, dy_wide, windows)
+        dx = _to_the_first(residual.winner, dy_wide, over)
     else:
         assert residual.x is not None
         assert residual.y is not None
-        dx = _to_all(residual.x, residual.y, dy_wide, windows)
+        dx = _to_all(residual.x, residual.y, dy_wide, over)
     return (dx.astype(dy.dtype),)
 
 
-def _to_the_first(winner: jax.Array, dy: jax.Array, windows: Windows) -> jax.Array:
-    number = {offset: k for k, offset in enumerate(windows.offsets)}
-
-    def owed(offset: Offset) -> jax.Array:
-        return jnp.where(winner == jnp.asarray(number[offset], winner.dtype), dy, 0)  # (1)
-
-    return windows.put_back(owed)
+def _to_the_first(winner: jax.Array, dy: jax.Array, over: Windows) -> jax.Array:
+    number = {tap: jnp.asarray(k, winner.dtype) for k, tap in enumerate(over.taps)}
+    return over.put_back(lambda tap: jnp.where(winner == number[tap], dy, 0))  # (1)
 
 
-def _to_all(x: jax.Array, y: jax.Array, dy: jax.Array, windows: Windows) -> jax.Array:
-    padded = windows.pad(x, -jnp.inf)
-
-    def largest(offset: Offset) -> jax.Array:
-        value = windows.read(padded, offset)
-        same = (value == y) | (jnp.isnan(value) & jnp.isnan(y))
-        return same & spread(windows.inside(offset), y.shape, bool)
-
-    m = sum(largest(offset).astype(dy.dtype) for offset in windows.offsets)
+def _to_all(x: jax.Array, y: jax.Array, dy: jax.Array, over: Windows) -> jax.Array:
+    largest: dict[Tap, jax.Array] = {
+        tap: ((read == y) | (jnp.isnan(read) & jnp.isnan(y))) & over.inside(tap)
+        for tap, read in over.reads(x, -jnp.inf)
+    }
+    m = windows.total(chosen.astype(dy.dtype) for chosen in largest.values())
     share = dy / m  # (2)
-    return windows.put_back(lambda offset: jnp.where(largest(offset), share, 0))  # (2)
+    return over.put_back(lambda tap: jnp.where(largest[tap], share, 0))  # (2)

@@ -6,7 +6,7 @@ Forward  yᵢ = 1/Nᵢ Σₖ x at (i, k), over the K offsets k, where padding is
          window reads.
 Derive   ∂yᵢ/∂xⱼ = 1/Nᵢ for each element j that window i reads, so each is owed dyᵢ / Nᵢ; `windows`
          puts it back where it was read and sums where windows overlap.
-  (1) dyₖ = dy / N,   dx = Σₖ putₖ(dyₖ)
+  (1) dyₖ = dy / N,   dx = Σₖ spreadₖ(dyₖ)
          Where windows tile x, n×n wide, each element gets 1/n² of its window's dy.
 Saved    nothing but sizes: the mean is linear.      Kinks   none.
          Half precision accumulates in float32.
@@ -14,14 +14,13 @@ Source   LeCun et al. 1989, "Backpropagation applied to handwritten zip code rec
          subsampling)
 """
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.pooling.windows import Padding, Windows, slide, spread
+from manual_bp import op, windows
+from manual_bp.pooling.slide import slide
+from manual_bp.windows import Numbers, Padding, Windows
 
 NAME = "mean_pool"
 
@@ -39,18 +38,18 @@ class Residual:
 def forward(
     x: Float[Array, "b *spatial c"],
     *,
-    window: Sequence[int],
-    strides: Sequence[int] | None = None,
+    window: Numbers,
+    strides: Numbers | None = None,
     padding: Padding = "VALID",
     count_padding: bool = True,
 ) -> tuple[Float[Array, "b *out c"], Residual]:
     """Return the mean of each window, and the residual.
 
     Args:
-      x: (b, *spatial, c), with one spatial axis, of 1 to 3, for each size of `window`.
-      window: sizes of a window.
-      strides: steps from one window to the next; by default those of `window`.
-      padding: "VALID", "SAME", or a pair (before, after) for each axis.
+      x: (b, *spatial, c), with one spatial axis or more.
+      window: elements of a window; one number, or one for each axis.
+      strides: steps from one window to the next, like `window`, which is the default.
+      padding: around `x`: "VALID", "SAME", one number, or a pair for each axis.
       count_padding: whether padding counts as elements of 0, or not at all.
 
     Raises:
@@ -58,20 +57,14 @@ def forward(
       ValueError: the rank or a setting does not fit, or a window reads padding alone.
     """
     (x,) = op.floating(NAME, x=x)
-    windows = slide(NAME, x.shape, window, strides, padding)
-    padded = windows.pad(op.wide(x), 0.0)
-    offsets = windows.offsets
-    total = windows.read(padded, offsets[0])
-    for offset in offsets[1:]:
-        total = total + windows.read(padded, offset)
-    y = (total / _divisor(windows, total, count_padding=count_padding)).astype(x.dtype)
-    return y, Residual(y.shape, y.dtype, windows, count_padding)
+    over = slide(NAME, x, window, strides, padding)
+    total = windows.total(read for _, read in over.reads(op.wide(x)))
+    y = (total / _divisor(over, total.dtype, count_padding=count_padding)).astype(x.dtype)
+    return y, Residual(y.shape, y.dtype, over, count_padding)
 
 
-def _divisor(windows: Windows, like: jax.Array, *, count_padding: bool) -> jax.Array | int:
-    if count_padding:
-        return len(windows.offsets)
-    return spread(windows.count(), like.shape, like.dtype)
+def _divisor(over: Windows, dtype: jnp.dtype, *, count_padding: bool) -> jax.Array:
+    return jnp.asarray(len(over.taps) if count_padding else over.members(), dtype)
 
 
 def backward(
@@ -79,6 +72,6 @@ def backward(
 ) -> tuple[Float[Array, "b *spatial c"]]:
     """Return (dx,)."""
     dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
-    dy_wide, windows = op.wide(dy), residual.windows
-    share = dy_wide / _divisor(windows, dy_wide, count_padding=residual.count_padding)  # (1)
-    return (windows.put_back(lambda _: share).astype(dy.dtype),)  # (1)
+    dy_wide, over = op.wide(dy), residual.windows
+    share = dy_wide / _divisor(over, dy_wide.dtype, count_padding=residual.count_padding)  # (1)
+    return (over.put_back(lambda _: share).astype(dy.dtype),)  # (1)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from manual_bp import op
-from manual_bp.pooling.windows import expect_spatial, whole_numbers
+from manual_bp.windows import expect_places, whole_numbers
 
 
 def expect_factor(name: str, factor: Any) -> int:
@@ -19,7 +19,7 @@ def expect_factor(name: str, factor: Any) -> int:
 def resolve(name: str, x: jax.Array, factor: Any, size: Any) -> tuple[int, ...]:
     """Return the sizes of the output, or raise a ValueError where they do not fit x."""
     op.expect_rank(name, "x", x, 3, None)
-    spatial = expect_spatial(name, x.shape)
+    spatial = expect_places(name, x.shape)
     if (factor is None) == (size is None):
         came = "neither" if factor is None else "both"
         raise ValueError(op.complaint(name, "size", "either a factor or a size", came))

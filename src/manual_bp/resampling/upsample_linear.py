@@ -13,14 +13,13 @@ Saved    nothing but sizes: interpolation is linear in x.      Kinks   none.
 Source   Keys 1981, IEEE Trans. ASSP 29; the two conventions are PyTorch's
 """
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from manual_bp import op
 from manual_bp.resampling import banded, sizes
+from manual_bp.windows import Numbers
 
 NAME = "upsample_linear"
 
@@ -39,7 +38,7 @@ def forward(
     x: Float[Array, "b *spatial c"],
     *,
     factor: int | None = None,
-    size: Sequence[int] | None = None,
+    size: Numbers | None = None,
     align_corners: bool = False,
 ) -> tuple[Float[Array, "b *out c"], Residual]:
     """Return x interpolated linearly, and the residual.
@@ -47,7 +46,7 @@ def forward(
     Args:
       x: (b, *spatial, c), with one spatial axis or more.
       factor: size of the output over that of x, on each spatial axis; or
-      size: sizes of the output.
+      size: of the output; one number, or one for each axis.
       align_corners: whether the outermost elements meet, and not the edges.
 
     Raises:

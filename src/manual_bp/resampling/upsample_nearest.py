@@ -11,14 +11,13 @@ Saved    nothing but sizes: a copy is linear.      Kinks   none.
 Source   PyTorch's mode "nearest"; here the index is exact, where floating point may miss it by one
 """
 
-from collections.abc import Sequence
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from manual_bp import op
 from manual_bp.resampling import banded, sizes
+from manual_bp.windows import Numbers
 
 NAME = "upsample_nearest"
 
@@ -36,14 +35,14 @@ def forward(
     x: Float[Array, "b *spatial c"],
     *,
     factor: int | None = None,
-    size: Sequence[int] | None = None,
+    size: Numbers | None = None,
 ) -> tuple[Float[Array, "b *out c"], Residual]:
     """Return x with its elements repeated, and the residual.
 
     Args:
       x: (b, *spatial, c), with one spatial axis or more.
       factor: how often each element is repeated on each spatial axis; or
-      size: sizes of the output.
+      size: of the output; one number, or one for each axis.
 
     Raises:
       TypeError: `x` is not floating.
