@@ -10,27 +10,22 @@ from jax_ref.cases.case import Case, Options, Sizes, always, normal
 
 TABLES = (
     {"batch": (2, 4), "v": 5, "n": 3},
-    {"batch": (), "v": 3, "n": 2},
     {"batch": (7,), "v": 1, "n": 1},
     {"batch": (0,), "v": 2, "n": 3},
-    {"batch": (3,), "v": 2, "n": 0},
 )
 PICKED = (
     {"batch": (4,), "v": 5, "n": 3, "m": 2},
-    {"batch": (), "v": 3, "n": 2, "m": 4},
-    {"batch": (2, 3), "v": 1, "n": 1, "m": 1},
-    {"batch": (0,), "v": 2, "n": 3, "m": 1},
-    {"batch": (3,), "v": 4, "n": 0, "m": 2},
+    {"batch": (), "v": 3, "n": 1, "m": 4},
+    {"batch": (0, 3), "v": 2, "n": 3, "m": 1},
 )
 LINES = (
     {"k": 4, "v": 5, "n": 3, "m": 2},
     {"k": 1, "v": 1, "n": 1, "m": 1},
     {"k": 0, "v": 3, "n": 2, "m": 4},
-    {"k": 5, "v": 2, "n": 0, "m": 3},
 )
-BOXES = ({"batch": (3, 5, 2)}, {"batch": (1, 1, 1)}, {"batch": (2, 0, 3)})
-JOINS = ({"n": 2, "m": 5, "k": 3}, {"n": 1, "m": 0, "k": 2}, {"n": 1, "m": 2, "k": 0})
-ARRAYS = ({"batch": (2, 3, 4)}, {"batch": ()}, {"batch": (5, 1)}, {"batch": (0, 4)})
+BOXES = ({"batch": (3, 5, 2)}, {"batch": (1, 0, 3)})
+JOINS = ({"n": 2, "m": 5, "k": 3}, {"n": 1, "m": 0, "k": 2})
+ARRAYS = ({"batch": (2, 3, 4)}, {"batch": ()}, {"batch": (0, 1)})
 
 AXES: tuple[Options, ...] = ({"axis": 1},)
 WIDTHS: tuple[Options, ...] = (
@@ -40,7 +35,6 @@ WIDTHS: tuple[Options, ...] = (
 CUTS: tuple[Options, ...] = (
     {"starts": (1, 0, 2), "limits": (4, 5, 3)},
     {"starts": (0, 1, 0), "limits": (5, 6, 3), "strides": (2, 3, 1)},
-    {"starts": (2, 3, 1), "limits": (2, 7, 3), "strides": (1, 2, 2)},
 )
 CUT = ({"batch": (5, 7, 3)},)
 REPEATED = ({"batch": (4, 1, 2)}, {"batch": (1, 1, 1)})
@@ -126,7 +120,7 @@ def _case(
     return Case(name, op, reference, draw, sizes, options, variant, fits)
 
 
-_PADDED: tuple[Options, ...] = ({}, {"padding_id": 0}, {"padding_id": 2})
+_PADDED: tuple[Options, ...] = ({}, {"padding_id": 1})
 
 cases = (
     _case("embedding", _rows, TABLES, _PADDED, _has_rows),
@@ -137,7 +131,7 @@ cases = (
     _case("pad", _array, BOXES, WIDTHS),
     _case("strided_slice", _array, CUT, CUTS),
     _case("concatenate", _joined, JOINS, ({"axis": 0},)),
-    _case("concatenate", _joined_last, JOINS[:2], ({"axis": -1},), variant="last axis"),
+    _case("concatenate", _joined_last, JOINS[:1], ({"axis": -1},), variant="last axis"),
     _case("flip", _array, ARRAYS, FLIPS, _has_axes),
     _case("where", _branches, ARRAYS),
     _case("clip", _away_from_bounds, ARRAYS, BOUNDS),
