@@ -54,6 +54,6 @@ def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Arra
     """Return (dx,)."""
     x, r = residual.x, residual.rnorm
     dy = op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype))
-    y = op.wide(x) * r
-    dx = r * (dy - y * (dy * y).sum(residual.axis, keepdims=True))  # (1)
+    along = r * (dy * op.wide(x)).sum(residual.axis, keepdims=True)
+    dx = r * (dy - op.wide(x) * r * along)  # (1)
     return (dx.astype(x.dtype),)
