@@ -9,7 +9,8 @@ Forward  Every step emits a class, by p = softmax(u); a path loses its repeats, 
          and not zⱼ₋₂, as between equal labels the blank must be emitted. With α, β ≥ 0:
            α₋₁(j) = 1[j=0],   α_τ(j) = p_τ(zⱼ) [α_τ₋₁(j) + α_τ₋₁(j−1) + α_τ₋₁(j−2) where it may]
            P = α_T₋₁(2L) + α_T₋₁(2L−1)
-         α_τ(j) is the probability of steps 0 … τ if they end at j. All of it is kept as logarithms.
+         α_τ(j) is the probability of steps 0 … τ if they end at j. All of it is kept as logarithms,
+         of each step relative to the largest, as those of long sequences have few digits left.
 Derive   Let β_τ(j) be that of steps τ+1 … T−1 if they start behind j:
   (1) β_T₋₁(j) = 1[j=2L or j=2L−1]
   (2) β_τ₋₁(j) = Σ p_τ(zₖ) β_τ(k) over k = j, j+1, and j+2 where it may
@@ -17,6 +18,7 @@ Derive   Let β_τ(j) be that of steps τ+1 … T−1 if they start behind j:
          p_τ(zⱼ). So ∂ℓ/∂ln p_τ(k) = −Σ α_τ(j) β_τ(j)/P over the j with zⱼ = k, the probability, the
          labels given, that step τ emits k:
   (3) γ_τ(k) = Σ α_τ(j) β_τ(j) / P over the j with zⱼ = k;   Σₖ γ_τ(k) = 1
+         and P as the sum of α_τ β_τ cancels what the α and β of a step are relative to.
          Behind the log-softmax, as in `softmax_cross_entropy` with soft labels γ:
   (4) du_τ = dℓ (p_τ − γ_τ) for τ < T, 0 beyond
 Saved    ln p, ln α, ℓ, the lengths, z and where 2 may be skipped.      Kinks   none.
@@ -52,9 +54,9 @@ NAME = "ctc"
 
 @op.residual
 class Residual:
-    """Logarithms of p and α, the losses, what the paths go through; `dtype` is the logits'.
+    """Logarithms of p, and of α over its largest; the losses; what the paths go through.
 
-    `ends` is 0 at the two last places of each sample and −∞ elsewhere.
+    `ends` is 0 at the two last places of each sample and −∞ elsewhere; `dtype` is the logits'.
     """
 
     log_p: Float[Array, "*batch t v"]
@@ -104,6 +106,13 @@ def _log_sum(terms: jax.Array, axis: int) -> jax.Array:
     top = terms.max(axis, keepdims=True)
     shift = jnp.where(top == -jnp.inf, 0, top)
     return jnp.squeeze(shift, axis) + jnp.log(jnp.exp(terms - shift).sum(axis))
+
+
+def _relative(logs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the logarithms less the largest of each sample, and that; 0 where all are −∞."""
+    top = logs.max(-1, keepdims=True)
+    top = jnp.where(top == -jnp.inf, 0, top)
+    return logs - top, top[..., 0]
 
 
 def _emitted(log_p: jax.Array, z: jax.Array) -> jax.Array:
@@ -165,18 +174,21 @@ def forward(
     log_p = log_normalise(op.wide(logits), -1)
     ends = jnp.where((from_end == 0) | (from_end == 1), 0.0, -jnp.inf).astype(log_p.dtype)
 
-    def step(log_alpha: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        number, emitted = now
+    def step(
+        carry: tuple[jax.Array, jax.Array], now: tuple[jax.Array, jax.Array]
+    ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
+        (log_alpha, scale), (number, emitted) = carry, now
         by_two = jnp.where(skips, _moved(log_alpha, 2, -jnp.inf), -jnp.inf)
         ways = jnp.stack([log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two])
-        moved = emitted + _log_sum(ways, 0)
+        moved, top = _relative(emitted + _log_sum(ways, 0))
         log_alpha = jnp.where((number < steps)[..., None], moved, log_alpha)
-        return log_alpha, log_alpha
+        return (log_alpha, jnp.where(number < steps, scale + top, scale)), log_alpha
 
     start = jnp.broadcast_to(jnp.where(place == 0, 0.0, -jnp.inf).astype(log_p.dtype), z.shape)
     numbered = jnp.arange(time, dtype=steps.dtype), _emitted(log_p, z)
-    last, log_alpha = jax.lax.scan(step, start, numbered)
-    losses = jnp.where(sound, -_log_sum(last + ends, -1), jnp.nan)
+    start_scale = jnp.zeros(batch, log_p.dtype)
+    (last, scale), log_alpha = jax.lax.scan(step, (start, start_scale), numbered)
+    losses = jnp.where(sound, -(scale + _log_sum(last + ends, -1)), jnp.nan)
     loss = reductions.reduce(losses, reduction, logits.dtype)
     return loss, Residual(log_p, log_alpha, losses, ends, z, skips, steps, logits.dtype, reduction)
 
@@ -194,12 +206,14 @@ def backward(
         number, emitted = now
         ahead = emitted + log_beta
         by_two = jnp.where(arrives_by_two, _moved(ahead, -2, -jnp.inf), -jnp.inf)
-        before = _log_sum(jnp.stack([ahead, _moved(ahead, -1, -jnp.inf), by_two]), 0)  # (2)
+        ways = jnp.stack([ahead, _moved(ahead, -1, -jnp.inf), by_two])
+        before, _ = _relative(_log_sum(ways, 0))  # (2)
         return jnp.where((number < residual.steps)[..., None], before, log_beta), log_beta
 
     numbered = jnp.arange(time, dtype=residual.steps.dtype), _emitted(log_p, z)
     _, log_beta = jax.lax.scan(step, residual.ends, numbered, reverse=True)  # (1)
-    posterior = jnp.exp(residual.log_alpha + log_beta + losses[None, ..., None])
+    posterior = jnp.exp(_relative(residual.log_alpha + log_beta)[0])
+    posterior = posterior / posterior.sum(-1, keepdims=True)
     at_class = (z[..., None] == _along(classes, z)).astype(log_p.dtype)
     gamma = jnp.einsum("t...j,...jv->...tv", posterior, at_class)  # (3)
     within = _along(time, residual.steps) < residual.steps[..., None]
