@@ -204,6 +204,14 @@ def test_the_slope_of_relu_at_zero_is_a_setting() -> None:
         assert (float(dx[0, 0, 0]), float(dh0[0, 0])) == (2 * slope, 2 * slope)
 
 
+def test_a_saturated_state_keeps_the_digits_of_its_slope() -> None:
+    one = jnp.ones((1, 1), "float32")
+    _, residual = manual_bp.rnn.forward(one[None], 0 * one, 9 * one, one)
+    dx, dh0, *_ = manual_bp.rnn.backward(residual, (one[None], 0 * one))
+    slope = 1 / np.cosh(9) ** 2
+    np.testing.assert_allclose((dx.item(), dh0.item()), (9 * slope, slope), rtol=1e-5)
+
+
 def test_an_unknown_activation_is_refused(without_annotations: None) -> None:
     assert complaint(ValueError, manual_bp.rnn.forward, *layer("rnn"), activation="sine") == (
         "rnn: activation: expected one of 'tanh', 'relu', got 'sine'"
