@@ -40,12 +40,22 @@ def train(
     dataset: Annotated[
         str, typer.Argument(help="'digits', an .npz file, or a folder of IDX files.")
     ] = "digits",
+    model: Annotated[str, typer.Option(help="mlp, cnn, rnn, lstm or gru.")] = "mlp",
     hidden: Annotated[
-        str, typer.Option(help="Widths of the hidden layers, '' for none.")
-    ] = "512,256",
+        str | None,
+        typer.Option(
+            help="Widths of the hidden layers, '' for none.",
+            show_default="mlp 512,256; else 128",
+        ),
+    ] = None,
+    channels: Annotated[str, typer.Option(help="Of a cnn, what each convolution gives.")] = "32,64",
     activation: Annotated[
-        str, typer.Option(help="relu, sigmoid, tanh, leaky_relu, softplus, …")
-    ] = "relu",
+        str | None,
+        typer.Option(
+            help="relu, sigmoid, tanh, leaky_relu, softplus, …",
+            show_default="mlp, cnn: relu; else tanh",
+        ),
+    ] = None,
     loss: Annotated[
         str,
         typer.Option(
@@ -53,8 +63,12 @@ def train(
         ),
     ] = "softmax-xent",
     initialiser: Annotated[
-        str, typer.Option(help="he_normal, he_uniform, xavier_normal, uniform, zeros, …")
-    ] = "he_normal",
+        str | None,
+        typer.Option(
+            help="he_normal, he_uniform, xavier_normal, uniform, zeros, …",
+            show_default="mlp, cnn: he_normal; else xavier_normal",
+        ),
+    ] = None,
     optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or lbfgs.")] = "adam",
     learning_rate: Annotated[
         float | None,
@@ -89,7 +103,9 @@ def train(
 
     settings = {
         "dataset": dataset,
-        "hidden": _widths(hidden),
+        "model": model,
+        "hidden": None if hidden is None else _widths("--hidden", hidden),
+        "channels": _widths("--channels", channels),
         "activation": activation,
         "loss": loss,
         "initialiser": initialiser,
@@ -226,12 +242,12 @@ def experiment(
     raise typer.Exit(command.run(name, out, seed))
 
 
-def _widths(text: str) -> tuple[int, ...]:
+def _widths(option: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(width) for width in text.split(",") if text)
     except ValueError:
         expected = "whole numbers between commas, as 256,128"
-        raise InputError("train", "--hidden", expected, repr(text)) from None
+        raise InputError("train", option, expected, repr(text)) from None
 
 
 def _batch_size(text: str) -> int | str:

@@ -12,9 +12,10 @@ from jax_ref.check import FAIL_ABOVE, conclude, precision_of
 from jax_ref.compiling import faithful, quick
 from jax_ref.diagnose import Evidence
 from jax_ref.errors import CheckError
-from jax_ref.examine import BESIDE, NEIGHBOURS, noise, stream
+from jax_ref.examine import AT, BESIDE, NEIGHBOURS, noise, stream
 from jax_ref.explain import explained, resolution
-from jax_ref.oracles import truth
+from jax_ref.oracles import kinks, truth
+from jax_ref.oracles.jaxprs import TracingError
 from jax_ref.subject import calling, shown
 from jax_ref.verdict import Diagnosis, Report, Row, Verdict, compare
 from jax_ref.witnesses import (
@@ -194,9 +195,28 @@ class _Model:
         for row in differences:
             if row.verdict is Verdict.INCONCLUSIVE and row.leaf in agreed:
                 self.notes.append(f"finite difference, weaker than jax.grad: {row.detail}")
+            elif (
+                row.verdict is Verdict.FAIL
+                and row.leaf in agreed
+                and (lines := self.turning(reference, (params, zeros), row.leaf))
+            ):
+                self.notes.append(f"KINK: jax.grad alone judges {row.leaf}, where {lines} turns")
             else:
                 rows.append(row)
         return rows, hand, true
+
+    def turning(self, reference: Callable[..., Any], args: Any, leaf: str) -> str:
+        """Return what turns at the very point along a leaf, as relu of u = 0; empty if nothing."""
+        leaves, tree = jax.tree.flatten(args)
+        place = self.of_model(*jax.tree.unflatten(tree, range(len(leaves))))[leaf]
+        along = [np.zeros((1, *np.shape(other))) for other in leaves]
+        along[place] = self.rng.standard_normal(along[place].shape)
+        try:
+            reading = kinks.read(reference, args, jax.tree.unflatten(tree, along))
+        except TracingError:
+            return ""
+        lines = [f"{c.primitive} at {c.source}" for c in reading.comparisons if c.step <= AT]
+        return ", ".join(lines[:2])
 
     def precision_rows(self) -> list[Row]:
         """Return the rows of the parameters' own, lower precision."""

@@ -65,6 +65,7 @@ from manual_bp.indexing import (
     clip,
     concatenate,
     embedding,
+    flatten,
     flip,
     pad,
     scatter_add,
@@ -93,7 +94,9 @@ from manual_bp.losses import (
 )
 from manual_bp.models import (
     chain,
+    cnn,
     mlp,
+    recurrent,
 )
 from manual_bp.normalization import (
     batch_norm,
@@ -158,6 +161,7 @@ __all__ = [
     "celu",
     "chain",
     "clip",
+    "cnn",
     "concatenate",
     "contrastive",
     "conv",
@@ -169,6 +173,7 @@ __all__ = [
     "dropout",
     "elu",
     "embedding",
+    "flatten",
     "flip",
     "focal",
     "geglu",
@@ -214,6 +219,7 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "prelu",
+    "recurrent",
     "reduce_max",
     "reduce_mean",
     "reduce_min",

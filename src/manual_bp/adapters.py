@@ -78,20 +78,20 @@ def as_custom_vjp(op: Any) -> Callable[..., Any]:
 
     @wraps(op.forward)
     def function(*arrays: Any, **settings: Any) -> Any:
-        _check_hashable(op, settings)
+        _check_hashable(settings)
         return apply(len(arrays), tuple(settings.items()), *arrays)
 
     return function
 
 
-def _check_hashable(op: Any, settings: dict[str, Any]) -> None:
+def _check_hashable(settings: dict[str, Any]) -> None:
     for setting, value in settings.items():
         try:
             hash(value)
         except TypeError:
-            name = getattr(op, "name", None) or getattr(op, "__name__", type(op).__name__)
-            place, came = name.rpartition(".")[2], type(value).__name__
-            raise TypeError(complaint(place, setting, "a hashable setting", came)) from None
+            came = type(value).__name__
+            expected = "a hashable setting"
+            raise TypeError(complaint("as_custom_vjp", setting, expected, came)) from None
 
 
 def _nan_cotangent(primal: Any) -> Any:

@@ -159,7 +159,9 @@ def test_over_a_mesh_each_device_takes_its_part() -> None:
 
 def test_a_setting_that_is_not_hashable_is_refused() -> None:
     softmax = as_custom_vjp(manual_bp.softmax)
-    with pytest.raises(TypeError, match=r"^softmax: axis: expected a hashable setting, got list$"):
+    with pytest.raises(
+        TypeError, match=r"^as_custom_vjp: axis: expected a hashable setting, got list$"
+    ):
         softmax(jnp.ones((2, 3)), axis=[1])
 
 

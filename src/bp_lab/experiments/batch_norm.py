@@ -64,8 +64,9 @@ def loss_and_gradients(
     loss, of_loss = softmax_cross_entropy.forward(logits, labels)
 
     dlogits, _ = softmax_cross_entropy.backward(of_loss, jnp.ones_like(loss))
-    dx, dW, dbias = linear.backward(of_output, dlogits)
-    gradients = [Layer(dW, jnp.zeros_like(params[-1].scale), dbias)]
+    dx, dW, dlast = linear.backward(of_output, dlogits)
+    assert dlast is not None
+    gradients = [Layer(dW, jnp.zeros_like(params[-1].scale), dlast)]
     for layer, (of_product, of_norm, of_sigmoid) in zip(
         reversed(params[:-1]), reversed(residuals), strict=True
     ):
@@ -73,6 +74,8 @@ def loss_and_gradients(
         if normalised:
             none = jnp.zeros_like(layer.bias)
             du, dscale, dbias, _, _ = batch_norm.backward(of_norm, (du, none, none))
+            assert dscale is not None
+            assert dbias is not None
         else:
             dscale, dbias = jnp.zeros_like(layer.scale), du.sum(0)
         dx, dW, _ = linear.backward(of_product, du)

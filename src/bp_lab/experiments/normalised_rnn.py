@@ -55,7 +55,8 @@ def scores(
     h = jnp.zeros((x.shape[0], WIDTH), x.dtype)
     for row in jnp.moveaxis(x, 1, 0):
         of_input, of_state = linear.forward(row, params.W), linear.forward(h, params.U)
-        u, of_norm = of_input[0] + of_state[0], None
+        u: jax.Array = of_input[0] + of_state[0]
+        of_norm: Any = None
         if norm == "layer norm":
             u, of_norm = layer_norm.forward(u, params.scale, None)
         if norm == "batch norm":
@@ -77,15 +78,18 @@ def loss_and_gradients(
     loss, of_loss = softmax_cross_entropy.forward(logits, labels)
     dlogits, _ = softmax_cross_entropy.backward(of_loss, jnp.ones_like(loss))
     dh, dV, dc = linear.backward(of_output, dlogits)
+    assert dc is not None
     sums = Params(*map(jnp.zeros_like, params))._replace(V=dV, c=dc)
     for of_input, of_state, of_norm, of_tanh in reversed(steps):
         (du,) = tanh.backward(of_tanh, dh)
-        db, dscale = du.sum(0), jnp.zeros_like(params.scale)
+        db = du.sum(0)
+        dscale: jax.Array | None = jnp.zeros_like(params.scale)
         if norm == "layer norm":
             du, dscale, _ = layer_norm.backward(of_norm, du)
         if norm == "batch norm":
             none = jnp.zeros_like(params.b)
             du, dscale, *_ = batch_norm.backward(of_norm, (du, none, none))
+        assert dscale is not None
         _, dW, _ = linear.backward(of_input, du)
         dh, dU, _ = linear.backward(of_state, du)
         of_step = Params(dW, dU, dscale, db, jnp.zeros_like(dV), jnp.zeros_like(dc))

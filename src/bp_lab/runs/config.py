@@ -12,6 +12,7 @@ import numpy as np
 import manual_bp
 from bp_lab.data import Dataset
 from bp_lab.errors import InputError
+from bp_lab.runs import models
 
 PLACE = "train"
 
@@ -38,12 +39,16 @@ class Config:
 
     Attributes:
       dataset: "digits", an .npz file or a folder of IDX files.
-      hidden: widths of the hidden layers; none for softmax regression.
-      activation: of the hidden layers, a name in `manual_bp.activations.table`.
+      model: a name in `bp_lab.runs.models.table`.
+      hidden: widths of the hidden dense layers, () for none, or of the recurrent one; None for the
+        model's default.
+      channels: of a cnn, those that each of its convolutions gives.
+      activation: of the hidden layers, a name in `manual_bp.activations.table`; None for the
+        model's default.
       loss: a name in `LOSSES`.
-      initialiser: a name in `manual_bp.init.table`.
+      initialiser: a name in `manual_bp.init.table`; None for the model's default.
       optimizer: a name in `LEARNING_RATES`.
-      learning_rate: step size; None for the optimiser's default.
+      learning_rate: step size; None for the optimiser's and the model's default.
       weight_decay: λ of the penalty λ/2 Σ W² over the weights.
       batch_size: samples in a batch, or "full".
       epochs: visits of the whole training part.
@@ -54,10 +59,12 @@ class Config:
     """
 
     dataset: str = "digits"
-    hidden: tuple[int, ...] = (512, 256)
-    activation: str = "relu"
+    model: str = "mlp"
+    hidden: tuple[int, ...] = None  # type: ignore[assignment]
+    channels: tuple[int, ...] = (32, 64)
+    activation: str = None  # type: ignore[assignment]
     loss: str = "softmax-xent"
-    initialiser: str = "he_normal"
+    initialiser: str = None  # type: ignore[assignment]
     optimizer: str = "adam"
     learning_rate: float | None = None
     weight_decay: float = 1e-4
@@ -69,15 +76,34 @@ class Config:
     check: str = "first"
 
     def __post_init__(self) -> None:
+        _expect_choice("model", self.model, models.table)
+        kind = models.table[self.model]
+        known = kind.activations or tuple(manual_bp.activations.table)
+        default = known[0] if kind.activations else "relu"
+        for name, value in (
+            ("hidden", kind.hidden),
+            ("activation", default),
+            ("initialiser", kind.initialiser),
+        ):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
         if self.learning_rate is None and self.optimizer in LEARNING_RATES:
-            object.__setattr__(self, "learning_rate", LEARNING_RATES[self.optimizer])
-        _expect_choice("activation", self.activation, manual_bp.activations.table)
-        _expect_choice("loss", self.loss, LOSSES)
+            rates = {**LEARNING_RATES, "adam": kind.adam}
+            object.__setattr__(self, "learning_rate", rates[self.optimizer])
+        _expect_choice("activation", self.activation, known)
+        losses = [
+            n for n, (_, last, _) in LOSSES.items() if self.model == "mlp" or last == "identity"
+        ]
+        _expect_choice("loss", self.loss, tuple(losses))
         _expect_choice("initialiser", self.initialiser, manual_bp.init.table)
         _expect_choice("optimizer", self.optimizer, LEARNING_RATES)
         _expect_choice("dtype", self.dtype, DTYPES)
         _expect_choice("engine", self.engine, ENGINES)
         _expect(all(n >= 1 for n in self.hidden), "hidden", "widths of at least 1", self.hidden)
+        if kind.single:
+            _expect(len(self.hidden) == 1, "hidden", f"one width for {self.model}", self.hidden)
+        holds = all(n >= 1 for n in self.channels) and bool(self.channels)
+        _expect(holds, "channels", "numbers of at least 1", self.channels)
         rate = float(self.learning_rate or 0)
         _expect(
             rate > 0 and math.isfinite(rate),
@@ -108,19 +134,40 @@ class Config:
         """Return the widths of all layers, from the input's to the output's."""
         return (features, *self.hidden, classes)
 
-    def describe_model(self, features: int, classes: int) -> str:
+    @property
+    def output_activation(self) -> str:
+        """The name of the last layer's activation."""
+        return LOSSES[self.loss][1]
+
+    def describe_model(
+        self, features: int, classes: int, image_shape: tuple[int, int] | None
+    ) -> str:
         """Return the model in one line."""
-        widths = "-".join(map(str, self.widths(features, classes)))
-        return f"mlp {widths} {self.activation} {self.loss}"
+        outline = models.table[self.model].outline(self, features, classes, image_shape)
+        return f"{self.model} {outline} {self.loss}"
+
+    def expect_fit(self, image_shape: tuple[int, int] | None) -> None:
+        """Raise an InputError where the model cannot read the data set."""
+        if not models.table[self.model].reads_images:
+            return
+        expected = "mlp for samples that are vectors, not images"
+        _expect(image_shape is not None, "model", expected, self.model)
+        assert image_shape is not None
+        least = 2 ** len(self.channels)
+        if self.model == "cnn":
+            expected = f"at most {int(math.log2(min(image_shape)))} for images of {image_shape}"
+            _expect(min(image_shape) >= least, "channels", expected, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data, ready for JSON."""
-        return {**dataclasses.asdict(self), "hidden": list(self.hidden)}
+        lists = {"hidden": list(self.hidden), "channels": list(self.channels)}
+        return {**dataclasses.asdict(self), **lists}
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
         """Return the settings that `to_dict` wrote."""
-        return cls(**{**settings, "hidden": tuple(settings["hidden"])})
+        tuples = {n: tuple(settings[n]) for n in ("hidden", "channels") if n in settings}
+        return cls(**{**settings, **tuples})
 
 
 def fingerprint(dataset: Dataset) -> dict[str, Any]:

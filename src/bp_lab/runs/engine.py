@@ -12,9 +12,9 @@ import optax
 
 import manual_bp
 from bp_lab.data import Dataset, Split
+from bp_lab.runs import models
 from bp_lab.runs.config import LOSSES, Config
 from jax_ref import references
-from manual_bp import mlp
 
 MOMENTUM = 0.9
 
@@ -24,14 +24,12 @@ def precision(dtype: str) -> contextlib.AbstractContextManager[Any]:
     return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
 
 
-def params(config: Config, features: int, classes: int) -> mlp.Params:
+def params(
+    config: Config, features: int, classes: int, image_shape: tuple[int, int] | None = None
+) -> Any:
     """Return the parameters before the first step: the same for both engines."""
-    return mlp.init(
-        jax.random.key(config.seed),
-        config.widths(features, classes),
-        initialiser=manual_bp.init.table[config.initialiser],
-        dtype=jnp.dtype(config.dtype),
-    )
+    init = models.table[config.model].init
+    return init(config, jax.random.key(config.seed), features, classes, image_shape)
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
@@ -51,41 +49,38 @@ def data(config: Config, dataset: Dataset, split: Split) -> tuple[jax.Array, jax
     targets = split.y
     if LOSSES[config.loss][2] == "one-hot":
         targets = np.eye(dataset.classes)[split.y].astype(config.dtype)
-    return jnp.asarray(split.x.astype(config.dtype)), jnp.asarray(targets)
+    return samples(config, split.x, dataset.image_shape), jnp.asarray(targets)
+
+
+def samples(config: Config, x: np.ndarray, image_shape: tuple[int, int] | None) -> jax.Array:
+    """Return samples (n, features) in the dtype and shape that the model takes."""
+    return jnp.asarray(models.table[config.model].shaped(x, image_shape).astype(config.dtype))
 
 
 def hand_written(config: Config) -> Callable[..., tuple[Any, Any, Sequence[Any]]]:
     """Return `(params, x, targets) -> (loss, gradients, deltas)`, derived by hand."""
-    loss, last, _ = LOSSES[config.loss]
-    return partial(
-        mlp.loss_gradients_and_deltas,
-        loss=getattr(manual_bp, loss),
-        activation=manual_bp.activations.table[config.activation],
-        output_activation=manual_bp.activations.table[last],
-        decay=config.weight_decay,
-    )
+    _, full = models.table[config.model].passes(config)
+    loss = getattr(manual_bp, LOSSES[config.loss][0])
+    return partial(full, loss=loss, decay=config.weight_decay)
 
 
 def reference_loss(config: Config) -> Callable[..., Any]:
     """Return `(params, x, targets, *, probes=None) -> loss` of the same network, forward only."""
-    loss, last, _ = LOSSES[config.loss]
-    return partial(
-        references.models.mlp_loss,
-        loss=references.losses.table[loss],
-        activation=references.activations.table[config.activation],
-        output_activation=references.activations.table[last],
-        decay=config.weight_decay,
-    )
+    loss = references.losses.table[LOSSES[config.loss][0]]
+    reference = models.table[config.model].reference(config)
+    return partial(reference, loss=loss, decay=config.weight_decay)
 
 
 def loss_gradients_and_deltas(config: Config) -> Callable[..., tuple[Any, Any, Sequence[Any]]]:
     """Return `(params, x, targets) -> (loss, gradients, deltas)` of the chosen engine."""
+    by_hand = hand_written(config)
     if config.engine == "manual":
-        return hand_written(config)
+        return by_hand
     loss = reference_loss(config)
 
     def by_autodiff(params: Any, x: Any, targets: Any) -> tuple[Any, Any, Sequence[Any]]:
-        probes = [jnp.zeros((*x.shape[:-1], layer.b.size), x.dtype) for layer in params]
+        shapes = jax.eval_shape(by_hand, params, x, targets)[2]
+        probes = [jnp.zeros(delta.shape, delta.dtype) for delta in shapes]
 
         def probed(params: Any, probes: Any) -> Any:
             return loss(params, x, targets, probes=probes)
@@ -106,13 +101,8 @@ def loss_and_gradients(config: Config) -> Callable[..., tuple[Any, Any]]:
 
 def scores(config: Config) -> Callable[[Any, Any], Any]:
     """Return `(params, x) -> outputs of the last layer`, by the hand-written forward."""
-    last = LOSSES[config.loss][1]
-    return lambda params, x: mlp.forward(
-        params,
-        x,
-        activation=manual_bp.activations.table[config.activation],
-        output_activation=manual_bp.activations.table[last],
-    )[0]
+    forward, _ = models.table[config.model].passes(config)
+    return lambda params, x: forward(params, x)[0]
 
 
 def probabilities(config: Config, outputs: Any) -> Any:

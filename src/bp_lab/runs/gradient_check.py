@@ -19,7 +19,7 @@ def check(config: Config, dataset: Dataset, params: Any, *, seed: int = 0) -> Re
         engine.reference_loss(config),
         params,
         *engine.data(config, dataset, few),
-        name=config.describe_model(dataset.train.x.shape[1], dataset.classes),
+        name=config.describe_model(dataset.train.x.shape[1], dataset.classes, dataset.image_shape),
         seed=seed,
         raises=False,
     )

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import manual_bp
@@ -26,7 +25,7 @@ class Network:
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return for each sample, (n, features), the class and its probability."""
         with engine.precision(self.config.dtype):
-            samples = jnp.asarray(x.astype(self.config.dtype))
+            samples = engine.samples(self.config, x, self.image_shape)
             outputs = jax.jit(engine.scores(self.config))(self.params, samples)
             confidence = np.asarray(engine.probabilities(self.config, outputs))
         return confidence.argmax(-1), confidence.max(-1)
@@ -52,14 +51,15 @@ def load_network(run: Path) -> Network:
         raise InputError("run", str(run), "a run trained on images", "one trained on vectors")
     if not (run / folder.CHECKPOINTS).is_dir():
         raise InputError("run", str(run), "a run with a checkpoint", "none")
+    rows, columns = image_shape
     with engine.precision(config.dtype), opened(run) as checkpoints:
         like = jax.eval_shape(
             lambda: manual_bp.train.init(
-                engine.params(config, features, classes), engine.optimizer(config)
+                engine.params(config, features, classes, (rows, columns)),
+                engine.optimizer(config),
             )
         )
         snapshot = checkpoints.latest(like)
     if snapshot is None:
         raise InputError("run", str(run), "a run with a checkpoint", "none")
-    rows, columns = image_shape
     return Network(config, (rows, columns), snapshot.state.params)

@@ -73,7 +73,8 @@ class _Trainer:
     def initial(self) -> Any:
         """Return the state before the first epoch."""
         features = self.dataset.train.x.shape[1]
-        params = engine.params(self.config, features, self.dataset.classes)
+        shape = self.dataset.image_shape
+        params = engine.params(self.config, features, self.dataset.classes, shape)
         return manual_bp.train.init(params, self.optimizer)
 
     def epoch(self, state: Any, number: int) -> tuple[Any, Epoch]:
@@ -139,6 +140,7 @@ def train(
     listener = listener or Listener()
     with stop_on_interrupt() as stop, engine.precision(config.dtype):
         dataset = data.load(config.dataset)
+        config.expect_fit(dataset.image_shape)
         if resume:
             assert out is not None
             content = folder.read_config(out)
@@ -153,7 +155,7 @@ def train(
             }
         write_json(out / folder.CONFIG, content)
         features = dataset.train.x.shape[1]
-        model = config.describe_model(features, dataset.classes)
+        model = config.describe_model(features, dataset.classes, dataset.image_shape)
         listener.started(out, config, model, dataset)
         trainer = _Trainer(config, dataset)
         with opened(out) as checkpoints:

@@ -1,6 +1,7 @@
 """Cases of the models, as ops with all their parameters in one argument."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import numpy as np
 import manual_bp
 from jax_ref import references
 from jax_ref.cases.case import Case, Sizes, away_from_zero, normal
-from manual_bp import activations, mlp
+from manual_bp import activations, cnn, mlp, recurrent
 from manual_bp.models.chain import Stage
 
 MLP_SIZES: tuple[Sizes, ...] = (
@@ -78,7 +79,73 @@ def _chain_reference(parameters: Any, x: Any, *, stages: tuple[Stage, ...]) -> A
     return references.models.chain(parameters, x, stages=[bind(stage) for stage in stages])
 
 
+def _images(
+    rng: np.random.Generator,
+    batch: int,
+    image: tuple[int, int],
+    channels: tuple[int, ...],
+    widths: tuple[int, ...],
+) -> tuple[Any, ...]:
+    """Return images whose entries are apart, so that no maximum of a window is near a tie."""
+    left = [side // 2 ** (len(channels) - 1) for side in image]
+    dense = (left[0] * left[1] * channels[-1], *widths)
+    shapes = [(3, 3, n, m) for n, m in pairwise(channels)] + list(pairwise(dense))
+    params = tuple(
+        mlp.Layer(
+            W=cast("Any", normal(rng, *shape) / np.sqrt(np.prod(shape[:-1]))),
+            b=cast("Any", normal(rng, shape[-1]) / 2),
+        )
+        for shape in shapes
+    )
+    return params, normal(rng, batch, *image, channels[0])
+
+
+def _cnn_reference(params: Any, x: Any, *, activation: Any) -> Any:
+    f = references.activations.table[activation.name]
+    return references.models.cnn(params, x, activation=f)
+
+
+def _sequences(
+    rng: np.random.Generator, gates: int, batch: int, t: int, n: int, h: int, classes: int
+) -> tuple[Any, ...]:
+    shapes = ((n, gates * h), (h, gates * h), (gates * h,), (h, classes), (classes,))
+    params = recurrent.Params(*(cast("Any", normal(rng, *shape) / 2) for shape in shapes))
+    return params, normal(rng, batch, t, n)
+
+
+def _recurrent_reference(params: Any, x: Any, *, cell: Any, **settings: Any) -> Any:
+    named = getattr(references.recurrence, cell.__name__.rpartition(".")[2])
+    return references.models.recurrent(params, x, cell=named, **settings)
+
+
 cases = (
+    Case(
+        "cnn",
+        cnn,
+        _cnn_reference,
+        _images,
+        (
+            {"batch": 2, "image": (5, 4), "channels": (2, 3), "widths": (3, 2)},
+            {"batch": 1, "image": (4, 5), "channels": (1, 2, 3), "widths": (2,)},
+        ),
+        options=({"activation": activations.tanh},),
+    ),
+    *(
+        Case(
+            "recurrent",
+            recurrent,
+            _recurrent_reference,
+            partial(_sequences, gates=recurrent.GATES[cell]),
+            ({"batch": 3, "t": 2, "n": 4, "h": 3, "classes": 2},),
+            options=({"cell": cell, **settings},),
+            variant=name,
+        )
+        for name, cell, settings in (
+            ("rnn", manual_bp.rnn, {"activation": "tanh"}),
+            ("lstm", manual_bp.lstm, {}),
+            ("gru", manual_bp.gru, {}),
+        )
+    ),
     Case(
         "chain",
         manual_bp.chain,

@@ -39,13 +39,13 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "less exact.",
         ),
         (
-            "keep=lambda u, y: 4 * _logistic_slope(2 * u, y),",
-            "keep=lambda u, y: 4 * _logistic_slope(-2 * u, y),",
+            "keep=lambda u, _y: 4 * _logistic_slope(2 * u),",
+            "keep=lambda u, _y: 4 * _logistic_slope(-2 * u),",
             _EVEN,
         ),
         (
-            "keep=lambda u, y: 4 * _logistic_slope(2 * u, y),",
-            "keep=lambda u, y: 4 * _logistic_slope(-(2 * u), y),",
+            "keep=lambda u, _y: 4 * _logistic_slope(2 * u),",
+            "keep=lambda u, _y: 4 * _logistic_slope(-(2 * u)),",
             _EVEN,
         ),
     ),

@@ -90,6 +90,11 @@ def concatenate(arrays: Sequence[Float[Array, "..."]], *, axis: int = 0) -> Floa
     return jnp.stack(slices, axis)
 
 
+def flatten(x: Float[Array, " b *rest"]) -> Float[Array, "b n"]:
+    """Return the rows of x, each made flat by itself."""
+    return jax.vmap(jnp.ravel)(x)
+
+
 def flip(x: Float[Array, "*shape"], *, axis: Axis = None) -> Float[Array, "*shape"]:
     """Return x taken at the places of a range from the end, axis by axis."""
     for one in range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis:

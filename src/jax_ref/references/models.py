@@ -7,9 +7,11 @@ A probe is added to a pre-activation u. Where it is zero the model is unchanged,
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jax_ref.references import recurrence
 from jax_ref.references.activations import identity, relu
 from jax_ref.references.regularization import weight_decay
 
@@ -40,10 +42,7 @@ def mlp(
     for layer, (W, b) in enumerate(params):
         u = jnp.dot(x, W)
         u = u + jnp.broadcast_to(b, u.shape)
-        if probes is not None:
-            if probes[layer].shape != u.shape:
-                raise ValueError(f"probe {layer} has shape {probes[layer].shape}, u {u.shape}")
-            u = u + probes[layer]
+        u = _probed(u, probes, layer)
         x = (activation if layer < len(params) - 1 else output_activation)(u)
     return x
 
@@ -62,8 +61,94 @@ def mlp_loss(
 ) -> Float[Array, ""]:
     """Return the loss of a multilayer perceptron with weight decay, averaged over the batch."""
     y = mlp(params, x, activation=activation, output_activation=output_activation, probes=probes)
-    value = loss(y, targets)
-    if decay:
-        samples = x[..., 0].size if decay_per_sample else 1
-        value = value + weight_decay([W for W, _ in params], decay=decay, samples=samples)
-    return value
+    samples = x[..., 0].size if decay_per_sample else 1
+    return loss(y, targets) + _penalty(params, decay, samples)
+
+
+def _penalty(params: Any, decay: float, samples: int = 1) -> Any:
+    """Return the weight decay of all parameters but biases; 0 without decay."""
+    weights = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
+    return weight_decay(weights, decay=decay, samples=samples) if decay else 0
+
+
+def _probed(u: Array, probes: Sequence[Array] | None, number: int) -> Array:
+    if probes is None:
+        return u
+    if probes[number].shape != u.shape:
+        raise ValueError(f"probe {number} has shape {probes[number].shape}, u {u.shape}")
+    return u + probes[number]
+
+
+def cnn(
+    params: Sequence[Any],
+    x: Float[Array, "batch rows columns channels"],
+    *,
+    activation: Function = relu,
+    probes: Sequence[Array] | None = None,
+) -> Float[Array, "batch classes"]:
+    """Return the output of a convolutional network; `params` is a sequence of pairs (W, b)."""
+    for layer, (W, b) in enumerate(params):
+        if W.ndim == 4:
+            numbers = ("NHWC", "HWIO", "NHWC")
+            u = jax.lax.conv_general_dilated(x, W, (1, 1), "SAME", dimension_numbers=numbers)
+        else:
+            u = jnp.dot(x.reshape(x.shape[0], W.shape[0]), W)
+        u = _probed(u + jnp.broadcast_to(b, u.shape), probes, layer)
+        x = (activation if layer < len(params) - 1 else identity)(u)
+        if W.ndim == 4:
+            x = _halved(x)
+    return x
+
+
+def _halved(x: Float[Array, "batch rows columns channels"]) -> Array:
+    """Return the largest of every 2 × 2 entries, as the last of four strided slices in order."""
+    rows, columns = (size // 2 * 2 for size in x.shape[1:3])
+    x = x[:, :rows, :columns]
+    corners = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    largest = corners[0]
+    for corner in corners[1:]:
+        largest = jnp.where(corner > largest, corner, largest)
+    return largest
+
+
+def cnn_loss(
+    params: Sequence[Any],
+    x: Float[Array, "batch rows columns channels"],
+    targets: Array,
+    *,
+    loss: Function,
+    decay: float = 0.0,
+    **settings: Any,
+) -> Float[Array, ""]:
+    """Return the loss of a convolutional network with weight decay, averaged over the batch."""
+    return loss(cnn(params, x, **settings), targets) + _penalty(params, decay)
+
+
+def recurrent(
+    params: Any,
+    x: Float[Array, "batch t n"],
+    *,
+    cell: Function,
+    probes: Sequence[Array] | None = None,
+    **settings: Any,
+) -> Float[Array, "batch classes"]:
+    """Return what the last state of a cell gives; `params` are (W, U, b, V, c)."""
+    W, U, b, V, c = params
+    zero = jnp.zeros((x.shape[0], U.shape[0]), x.dtype)
+    states = (zero, zero) if cell is recurrence.lstm else (zero,)
+    _, h, *_ = cell(x, *states, W, U, b, **settings)
+    y = jnp.dot(_probed(h, probes, 0), V)
+    return _probed(y + jnp.broadcast_to(c, y.shape), probes, 1)
+
+
+def recurrent_loss(
+    params: Any,
+    x: Float[Array, "batch t n"],
+    targets: Array,
+    *,
+    loss: Function,
+    decay: float = 0.0,
+    **settings: Any,
+) -> Float[Array, ""]:
+    """Return the loss of a recurrent network with weight decay, averaged over the batch."""
+    return loss(recurrent(params, x, **settings), targets) + _penalty(params, decay)

@@ -28,8 +28,7 @@ from manual_bp import init as initialisers
 from manual_bp import op
 from manual_bp.activations import identity, relu
 from manual_bp.dense import linear
-from manual_bp.models import chain
-from manual_bp.regularization import weight_decay
+from manual_bp.models import chain, objective
 
 
 class Layer(NamedTuple):
@@ -151,17 +150,15 @@ def loss_gradients_and_deltas(
       decay: λ of the weight decay, 0 for none; biases are not decayed.
       decay_per_sample: divide λ by the number of samples in the batch.
     """
-    y, residual = forward(params, x, activation=activation, output_activation=output_activation)
-    value, loss_residual = loss.forward(y, targets)
-    dy, *_ = loss.backward(loss_residual, jnp.ones_like(value))
-    gradients, _, deltas = backward_with_deltas(residual, dy)
-    if decay == 0:
-        return value, gradients, deltas
-    samples = math.prod(x.shape[:-1]) if decay_per_sample else 1
-    weights = tuple(layer.W for layer in params)
-    penalty, decay_residual = weight_decay.forward(weights, decay=decay, samples=samples)
-    (dweights,) = weight_decay.backward(decay_residual, jnp.ones_like(penalty))
-    gradients = tuple(
-        Layer(layer.W + dW, layer.b) for layer, dW in zip(gradients, dweights, strict=True)
+    return objective.loss_gradients_and_deltas(
+        forward,
+        backward_with_deltas,
+        params,
+        x,
+        targets,
+        loss=loss,
+        decay=decay,
+        samples=math.prod(x.shape[:-1]) if decay_per_sample else 1,
+        activation=activation,
+        output_activation=output_activation,
     )
-    return value + penalty, gradients, deltas
