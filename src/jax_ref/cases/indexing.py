@@ -133,6 +133,7 @@ cases = (
     _case("concatenate", _joined, JOINS, ({"axis": 0},)),
     _case("concatenate", _joined_last, JOINS[:1], ({"axis": -1},), variant="last axis"),
     _case("flip", _array, ARRAYS, FLIPS, _has_axes),
+    _case("flatten", _array, (*BOXES, {"batch": (4,)}, {"batch": (0, 3)})),
     _case("where", _branches, ARRAYS),
     _case("clip", _away_from_bounds, ARRAYS, BOUNDS),
     _case("broadcast_to", _array, REPEATED, SHAPES, _broadcasts),
