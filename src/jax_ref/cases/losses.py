@@ -120,7 +120,9 @@ _special = (
         references.losses.softmax_cross_entropy,
         _sure_soft,
         SIZES[:2],
+        options=REDUCTIONS,
         variant="soft labels, sure",
+        fits=_fits,
     ),
     Case(
         "softmax_cross_entropy",
