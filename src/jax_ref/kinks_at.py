@@ -61,7 +61,7 @@ def forgive(examination: Examination, found: Findings, *, sampled: int) -> Findi
         found.notes.append(f"KINK: the point is where something turns: {lines}")
         wrong = []
     if not wrong:
-        spread = [row for row in crossed if _only_at_jumps(examination, point, found, row)]
+        spread = [row for row in crossed if _only_at_ties(examination, point, found, row)]
         found.rows = [row for row in found.rows if row not in spread]
     return found
 
@@ -131,21 +131,25 @@ def _is_subgradient(
     return not len(groups) or not outside(groups)[0].any()
 
 
-def _only_at_jumps(examination: Examination, point: Point, found: Findings, row: Row) -> bool:
-    """Return whether differences miss the hand along coordinates at which slopes jump, and only so.
+def _only_at_ties(examination: Examination, point: Point, found: Findings, row: Row) -> bool:
+    """Return whether differences miss the hand only along coordinates that share a kink.
 
-    Of several arguments that tie, the slopes along one do not bound the subgradients.
+    Of several arguments that tie, as in the two largest of three, the slopes along one do not
+    bound the subgradients; those along all of them at once do.
     """
     if row.index is None:
         return True  # a signed direction crosses several kinks at once
     if (lines := _lines(examination, point, found)) is None:
         return False
-    here = [np.full(np.shape(found.hand[path]), path == row.leaf) for path in lines.paths]
-    ours = np.concatenate([part.reshape(-1) for part in here])
+    parts = [np.full(np.size(found.hand[path]), path == row.leaf) for path in lines.paths]
+    ours = np.concatenate(parts)
+    slack = row.tolerance * np.abs(lines.true[ours]).max(initial=0.0)
     units = _units(ours, examination.rng)
-    units = units[units @ ours > 0]
-    beyond, jumps = lines.outside(units, row.tolerance * np.abs(lines.true[ours]).max(initial=0.0))
-    return bool(jumps[beyond].all())
+    beyond, jumps = lines.outside(units, slack)
+    groups = _groups(lines.moved, lines.x, units[jumps][:COUPLED])
+    if not len(groups) or not (groups.sum(0) @ units[beyond].T > 0).all():
+        return False
+    return not lines.outside(groups, slack)[0].any()
 
 
 def _sizes(hand: Any, true: Any, tolerance: float | None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """`manual-bp mutants`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ from jax_ref.mutants import EQUAL, SURVIVED, Mutant, Outcome, Score, mutants, ou
 
 
 def run(ops: Sequence[str], workers: int | None, json: Path | None) -> int:
-    """Mutate the backward passes that the ops reach, or all; status 1 where a mutant survives."""
+    """Mutate the backward passes that the ops reach, or all; status 1 where a mutant survives.
+
+    Survivors are printed as they are found.
+    """
     known = sorted({case.op_name for case in cases.registry})
     for op in ops:
         if op not in known:
@@ -29,12 +32,17 @@ def run(ops: Sequence[str], workers: int | None, json: Path | None) -> int:
     console = Console(highlight=False)
     wanted = ops or known
     chosen = [m for m in mutants(cases.everything) if not set(wanted).isdisjoint(m.ops)]
+    found = []
     with Progress(console=console, transient=True) as progress:
-        results = progress.track(outcomes(chosen, workers), len(chosen), description="mutating")
-        found = list(results)
+        results = outcomes(chosen, workers)
+        for outcome in progress.track(results, len(chosen), description="mutating"):
+            found.append(outcome)
+            if outcome.status == SURVIVED:
+                _print("Survived", outcome, console)
     console.print(_table(found, wanted))
-    _print_lines("Equivalent", (outcome for outcome in found if outcome.status == EQUAL), console)
-    _print_lines("Survived", (outcome for outcome in found if outcome.status == SURVIVED), console)
+    for outcome in found:
+        if outcome.status == EQUAL:
+            _print("Equivalent", outcome, console)
     score = Score.of(found)
     said = f"{score.killed} of {score.killed + score.survived} mutants killed, {score.share:.1%}; "
     console.print(said + f"{score.equivalent} equivalent", soft_wrap=True)
@@ -60,10 +68,9 @@ def _table(found: Sequence[Outcome], wanted: Sequence[str]) -> Table:
     return table
 
 
-def _print_lines(head: str, outcomes: Iterable[Outcome], console: Console) -> None:
-    for outcome in outcomes:
-        mutant = outcome.mutant
-        lines: list[Any] = [(f"{head}: {mutant.id}", "bold")]
-        lines += [f"\n  - {mutant.original}", f"\n  + {mutant.mutated}"]
-        lines += [f"\n  {outcome.reason}"] if outcome.reason else []
-        console.print(Text.assemble(*lines), soft_wrap=True)
+def _print(head: str, outcome: Outcome, console: Console) -> None:
+    mutant = outcome.mutant
+    lines: list[Any] = [(f"{head}: {mutant.id}", "bold")]
+    lines += [f"\n  - {mutant.original}", f"\n  + {mutant.mutated}"]
+    lines += [f"\n  {outcome.reason}"] if outcome.reason else []
+    console.print(Text.assemble(*lines), soft_wrap=True)

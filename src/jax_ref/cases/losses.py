@@ -286,6 +286,7 @@ _special = (
         references.losses.softmax_cross_entropy,
         _sure_soft,
         SIZES[:2],
+        options=REDUCTIONS,
         variant="soft labels, sure",
         fits=_fits,
     ),
