@@ -1,6 +1,15 @@
 """Settings for every test: float64 is there, nothing is promoted silently, shapes are enforced."""
 
+import os
 from collections.abc import Iterator
+
+# Nearly all of a test's time goes to compiling programs that run once. A test of what optimised
+# code does compiles it with options of its own.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 
 import hypothesis
 import jax
