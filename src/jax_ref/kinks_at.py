@@ -9,7 +9,7 @@ independent kinks the slopes of a sum do not bound its subgradients. A jump of s
 is compared is no kink.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -123,7 +123,7 @@ def _is_subgradient(
         slack = tolerance * (weight @ np.abs(lines.true) + (weight * size).max(-1))
         return lines.outside(along, slack)
 
-    units = _units(apart, examination.rng)
+    units = _units((apart, ~apart), examination.rng)
     beyond, jumps = outside(units)
     if beyond.any() or not jumps[units @ apart > 0].all():
         return False
@@ -143,11 +143,15 @@ def _only_at_ties(examination: Examination, point: Point, found: Findings, row: 
         return False
     parts = [np.full(np.size(found.hand[path]), path == row.leaf) for path in lines.paths]
     ours = np.concatenate(parts)
+    worst = np.zeros(ours.size, bool)
+    shape = np.shape(found.hand[row.leaf])
+    worst[np.flatnonzero(ours)[np.ravel_multi_index(row.index, shape) if shape else 0]] = True
     slack = row.tolerance * np.abs(lines.true[ours]).max(initial=0.0)
-    units = _units(ours, examination.rng)
+    units = _units((worst, ours & ~worst, ~ours), examination.rng)
     beyond, jumps = lines.outside(units, slack)
     groups = _groups(lines.moved, lines.x, units[jumps][:COUPLED])
-    if not len(groups) or not (groups.sum(0) @ units[beyond].T > 0).all():
+    # What is not seen again at the worst entry is not explained by a tie either.
+    if not beyond[0] or not len(groups) or not (groups.sum(0) @ units[beyond].T > 0).all():
         return False
     return not lines.outside(groups, slack)[0].any()
 
@@ -161,11 +165,11 @@ def _sizes(hand: Any, true: Any, tolerance: float | None) -> tuple[np.ndarray, n
     return largest, np.abs(hand - true) > tolerance * largest
 
 
-def _units(apart: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return coordinates: those where the two differ, and others while there is room."""
-    order = np.concatenate([rng.permutation(np.flatnonzero(part)) for part in (apart, ~apart)])
+def _units(parts: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """Return coordinates: those of the first part, and of the others while there is room."""
+    order = np.concatenate([rng.permutation(np.flatnonzero(part)) for part in parts])
     some = order[:COORDINATES]
-    units = np.zeros((len(some), apart.size))
+    units = np.zeros((len(some), parts[0].size))
     units[np.arange(len(some)), some] = 1
     return units
 

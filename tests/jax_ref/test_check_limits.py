@@ -65,6 +65,28 @@ def test_a_comparison_at_which_no_slope_jumps_excuses_nothing(t: float) -> None:
     assert verdict(2e-10) is Verdict.FAIL
 
 
+def test_of_arguments_that_tie_any_order_passes_and_no_other_mistake() -> None:
+    weights = jnp.array([0.9, -1.3])
+
+    @jax.custom_jvp
+    def curve(x):
+        return jnp.sin(x)
+
+    def loss(x):
+        return jnp.sum(jax.lax.top_k(x, 2)[0] * weights) + jnp.sum(curve(x) ** 2)
+
+    def verdict(slope) -> Verdict:
+        # The reference has the mistake too, so that differences alone contradict it.
+        curve.defjvp(lambda x, t: (jnp.sin(x[0]), slope(x[0]) * t[0]))
+        op = SimpleNamespace(
+            forward=lambda x: (loss(x), x), backward=lambda x, dy: (dy * jax.grad(loss)(x),)
+        )
+        return check_op(op, loss, np.array([2.0, 1.0, 2.0, 0.5, 2.0]), raises=False).verdict
+
+    assert verdict(jnp.cos) is Verdict.PASS
+    assert verdict(lambda x: jnp.where(x == 0.5, 2, 1) * jnp.cos(x)) is Verdict.FAIL
+
+
 def test_a_kink_is_named_and_any_subgradient_passes() -> None:
     for slope in (0.0, 0.5, 1.0):
         report = check_op(
