@@ -64,6 +64,7 @@ Source   Rumelhart, Hinton & Williams 1986 (sigmoid); LeCun et al. 1998, "Effici
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -174,13 +175,13 @@ def _keep_u(u: jax.Array, _y: jax.Array) -> jax.Array:
     return u
 
 
-def _of_u(slope: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """Return f' as a function of u as it was kept."""
-    return lambda u, dtype, **settings: slope(u.astype(dtype), **settings)
+def _inside(least: float, most: float, u: jax.Array, _y: jax.Array) -> jax.Array:
+    return ((u >= least) & (u <= most)).astype(jnp.int8)
 
 
-def _keep_inside(least: float, most: float) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    return lambda u, _y: ((u >= least) & (u <= most)).astype(jnp.int8)
+def _widened(slope: Callable[..., jax.Array], u: jax.Array, dtype: Any, **settings: float) -> Any:
+    """Return f' at u as it was kept."""
+    return slope(u.astype(dtype), **settings)
 
 
 def _logistic(u: jax.Array) -> jax.Array:
@@ -261,7 +262,7 @@ relu6 = Elementwise(
     name="relu6",
     formula="y = min(max(u, 0), 6);  y' = 1 if 0 ≤ u ≤ 6, 0 elsewhere",
     value=lambda u: jnp.clip(u, 0, 6),
-    keep=_keep_inside(0.0, 6.0),
+    keep=partial(_inside, 0.0, 6.0),
     kinks=((0.0, 1.0), (6.0, 1.0)),
 )
 
@@ -270,7 +271,7 @@ squared_relu = Elementwise(
     formula="y = max(u, 0)²;  y' = 2 max(u, 0)",
     value=lambda u: jnp.maximum(u, 0) ** 2,
     keep=lambda u, _y: jnp.maximum(u, 0),
-    slope=_of_u(lambda u: 2 * u),
+    slope=partial(_widened, lambda u: 2 * u),
 )
 
 
@@ -287,7 +288,7 @@ elu = Elementwise(
     formula="y = u if u ≥ 0 else α (e^u−1);  y' = 1 if u ≥ 0 else α e^u",
     value=_exponential,
     keep=_keep_u,
-    slope=_of_u(_exponential_slope),
+    slope=partial(_widened, _exponential_slope),
     defaults=(("alpha", 1.0),),
     kinks=((0.0, 1.0),),
 )
@@ -297,7 +298,7 @@ celu = Elementwise(
     formula="y = u if u ≥ 0 else α (e^(u/α)−1);  y' = 1 if u ≥ 0 else e^(u/α)",
     value=lambda u, alpha: jnp.where(u >= 0, u, alpha * jnp.expm1(jnp.minimum(u, 0) / alpha)),
     keep=_keep_u,
-    slope=_of_u(lambda u, alpha: jnp.exp(jnp.minimum(u, 0) / alpha)),
+    slope=partial(_widened, lambda u, alpha: jnp.exp(jnp.minimum(u, 0) / alpha)),
     defaults=(("alpha", 1.0),),
     positive=frozenset({"alpha"}),
 )
@@ -309,7 +310,7 @@ selu = Elementwise(
     formula="y = λ u if u ≥ 0 else λ α (e^u−1);  y' = λ if u ≥ 0 else λ α e^u",
     value=lambda u: SELU_SCALE * _exponential(u, SELU_ALPHA),
     keep=_keep_u,
-    slope=_of_u(lambda u: SELU_SCALE * _exponential_slope(u, SELU_ALPHA)),
+    slope=partial(_widened, lambda u: SELU_SCALE * _exponential_slope(u, SELU_ALPHA)),
     kinks=((0.0, SELU_SCALE),),
 )
 
@@ -318,7 +319,7 @@ silu = Elementwise(
     formula="y = u σ(u);  y' = σ(u) + u σ'(u)",
     value=lambda u: u * _logistic(u),
     keep=_keep_u,
-    slope=_of_u(lambda u: _logistic(u) + u * _logistic_slope(u)),
+    slope=partial(_widened, lambda u: _logistic(u) + u * _logistic_slope(u)),
 )
 
 QUICK = 1.702
@@ -328,7 +329,9 @@ gelu_quick = Elementwise(
     formula="y = u σ(1.702u);  y' = σ(1.702u) + 1.702u σ'(1.702u)",
     value=lambda u: u * _logistic(QUICK * u),
     keep=_keep_u,
-    slope=_of_u(lambda u: _logistic(QUICK * u) + QUICK * (u * _logistic_slope(QUICK * u))),
+    slope=partial(
+        _widened, lambda u: _logistic(QUICK * u) + QUICK * (u * _logistic_slope(QUICK * u))
+    ),
 )
 
 CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
@@ -350,7 +353,7 @@ gelu_tanh = Elementwise(
     formula="y = ½u (1 + tanh v), v = √(2/π) (u + 0.044715u³);  y' = σ(2v) + 2u σ'(2v) v'",
     value=lambda u: u * _logistic(_in_tanh(u)[0]),
     keep=_keep_u,
-    slope=_of_u(_gelu_tanh_slope),
+    slope=partial(_widened, _gelu_tanh_slope),
 )
 
 
@@ -367,7 +370,7 @@ gelu = Elementwise(
     formula="y = u Φ(u);  y' = Φ(u) + u φ(u)",
     value=lambda u: u * _normal_cdf(u),
     keep=_keep_u,
-    slope=_of_u(lambda u: _normal_cdf(u) + u * _normal_pdf(u)),
+    slope=partial(_widened, lambda u: _normal_cdf(u) + u * _normal_pdf(u)),
 )
 
 
@@ -389,7 +392,7 @@ mish = Elementwise(
     formula="y = u t, t = tanh ln(1+e^u);  y' = t + u t'",
     value=lambda u: u * _mish_gate(u)[0],
     keep=_keep_u,
-    slope=_of_u(_mish_slope),
+    slope=partial(_widened, _mish_slope),
 )
 
 softsign = Elementwise(
@@ -397,7 +400,7 @@ softsign = Elementwise(
     formula="y = u/(1+|u|);  y' = 1/(1+|u|)²",
     value=lambda u: u / (1 + jnp.abs(u)),
     keep=_keep_u,
-    slope=_of_u(lambda u: 1 / (1 + jnp.abs(u)) ** 2),
+    slope=partial(_widened, lambda u: 1 / (1 + jnp.abs(u)) ** 2),
 )
 
 
@@ -409,7 +412,7 @@ hard_sigmoid = Elementwise(
     name="hard_sigmoid",
     formula="y = min(max(u+3, 0), 6)/6;  y' = 1/6 if |u| ≤ 3, 0 elsewhere",
     value=_hard_sigmoid,
-    keep=_keep_inside(-3.0, 3.0),
+    keep=partial(_inside, -3.0, 3.0),
     slope=lambda inside, dtype: inside.astype(dtype) / 6,
     kinks=((-3.0, 1 / 6), (3.0, 1 / 6)),
 )
@@ -418,7 +421,7 @@ hard_tanh = Elementwise(
     name="hard_tanh",
     formula="y = min(max(u, −1), 1);  y' = 1 if |u| ≤ 1, 0 elsewhere",
     value=lambda u: jnp.clip(u, -1, 1),
-    keep=_keep_inside(-1.0, 1.0),
+    keep=partial(_inside, -1.0, 1.0),
     kinks=((-1.0, 1.0), (1.0, 1.0)),
 )
 
@@ -432,7 +435,7 @@ hard_swish = Elementwise(
     formula="y = u min(max(u+3, 0), 6)/6;  y' = (2u+3)/6 if |u| ≤ 3, 0 below, 1 above",
     value=lambda u: u * _hard_sigmoid(u),
     keep=_keep_u,
-    slope=_of_u(_hard_swish_slope),
+    slope=partial(_widened, _hard_swish_slope),
     kinks=((-3.0, -0.5), (3.0, 1.5)),
 )
 

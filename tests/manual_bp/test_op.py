@@ -36,9 +36,7 @@ def _both_halves(case: cases.Case, options: Options) -> Any:
     return both
 
 
-def _stacked(
-    case: cases.Case, sizes: Sizes, options: Options
-) -> tuple[Any, tuple[Any, ...]]:
+def _stacked(case: cases.Case, sizes: Sizes, options: Options) -> tuple[Any, tuple[Any, ...]]:
     """Return cotangents and arguments with a new first axis."""
     drawn = [case.arguments(sizes, "float64", seed) for seed in range(STACK)]
     args = jax.tree.map(lambda *leaves: jnp.stack(leaves), *drawn)

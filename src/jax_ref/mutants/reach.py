@@ -14,7 +14,7 @@ import dataclasses
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,12 +159,14 @@ def _watched(calls: _Calls) -> Iterator[None]:
 def reached(cases: Iterable[Any], package: str) -> list[Reached]:
     """Return the functions of a package that the backward passes of the cases reach."""
     found: dict[_Key, Reached] = {}
+    called: set[_Key] = set()
     for case in cases:
         calls = _Calls(package)
         with _watched(calls):
             for dtype in TRACED:
                 for sizes, options in case.combinations(every=False):
                     _trace(case, sizes, options, dtype)
+        called.update(calls.seen)
         for key, whole in _closure(calls).items():
             seen = calls.seen[key]
             known = found.setdefault(key, Reached(*key, seen, [], whole))
@@ -172,7 +174,19 @@ def reached(cases: Iterable[Any], package: str) -> list[Reached]:
             known.whole |= whole
             known.seen.add(seen)
             known.seen.copies |= _wider_copies(known.node)
+    _expect_made_anew(found, called)
     return _not_nested(list(found.values()))
+
+
+def _expect_made_anew(found: Iterable[_Key], called: Container[_Key]) -> None:
+    """Raise where a function was made by one that no case calls, as when its module is imported.
+
+    What is put in force is the code of the outermost function, which would not be run again.
+    """
+    for module, place in found:
+        outermost = source(module).outermost(place)
+        if (module, outermost) not in called:
+            raise ValueError(f"{module}:{place.line}: {outermost.name} makes it once and for all")
 
 
 def _wider_copies(function: Function) -> dict[str, str]:
