@@ -97,6 +97,7 @@ from manual_bp.models import (
     cnn,
     mlp,
     recurrent,
+    resnet,
 )
 from manual_bp.normalization import (
     batch_norm,
@@ -227,6 +228,7 @@ __all__ = [
     "reduce_sum",
     "relu",
     "relu6",
+    "resnet",
     "rms_norm",
     "rnn",
     "scatter_add",

@@ -21,25 +21,33 @@ from jaxtyping import Array, Float, Int, Key
 from manual_bp import op
 from manual_bp.adapters import as_differentiable
 
-LossAndGradients = Callable[..., tuple[Float[Array, ""], Any]]
+LossAndGradients = Callable[..., tuple[Any, ...]]
 
 
 class State(NamedTuple):
-    """What training carries from step to step."""
+    """What training carries from step to step.
+
+    `model` is what the model carries besides its parameters, as the running statistics of its
+    normalisations; () for none.
+    """
 
     params: Any
     optimizer: Any
     step: Int[Array, ""]
+    model: Any = ()
 
 
-def init(params: Any, optimizer: optax.GradientTransformation) -> State:
+def init(params: Any, optimizer: optax.GradientTransformation, model: Any = ()) -> State:
     """Return the state before the first step, in buffers of its own, so that it can be donated."""
-    copy, optimizer_state = jax.tree.map(jnp.array, (params, optimizer.init(params)))
-    return State(copy, optimizer_state, jnp.zeros((), jnp.int32))
+    params, started, model = jax.tree.map(jnp.array, (params, optimizer.init(params), model))
+    return State(params, started, jnp.zeros((), jnp.int32), model)
 
 
 def make_step(
-    loss_and_gradients: LossAndGradients, optimizer: optax.GradientTransformation
+    loss_and_gradients: LossAndGradients,
+    optimizer: optax.GradientTransformation,
+    *,
+    stateful: bool = False,
 ) -> Callable[[State, tuple[Any, ...]], tuple[State, Float[Array, ""]]]:
     """Return the step `(state, batch) -> (state, loss)`; pure, to be jitted by the caller.
 
@@ -47,12 +55,20 @@ def make_step(
       loss_and_gradients: `(params, *batch) -> (loss, gradients)`.
       optimizer: any of optax. Those that search along a line (L-BFGS) are given the loss, which
         answers `jax.value_and_grad` with the same hand-written gradients.
+      stateful: whether the model carries something besides its parameters: then
+        `loss_and_gradients` is `(params, model, *batch) -> (loss, gradients, new_model)`.
     """
     update = optax.with_extra_args_support(optimizer).update
-    differentiable_loss = as_differentiable(loss_and_gradients)
+
+    def run(params: Any, model: Any, *batch: Any) -> tuple[Any, Any, Any]:
+        if stateful:
+            return loss_and_gradients(params, model, *batch)
+        return *loss_and_gradients(params, *batch), model
+
+    differentiable_loss = as_differentiable(lambda *arguments: run(*arguments)[:2])
 
     def step(state: State, batch: tuple[Any, ...]) -> tuple[State, Float[Array, ""]]:
-        loss, gradients = loss_and_gradients(state.params, *batch)
+        loss, gradients, model = run(state.params, state.model, *batch)
         # optax mixes integer counts with floats, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, optimizer_state = update(
@@ -61,11 +77,13 @@ def make_step(
                 state.params,
                 value=loss,
                 grad=gradients,
-                value_fn=lambda params: differentiable_loss(_like(state.params, params), *batch),
+                value_fn=lambda params: differentiable_loss(
+                    _like(state.params, params), state.model, *batch
+                ),
             )
             params = optax.apply_updates(state.params, updates)
         optimizer_state = _like(state.optimizer, optimizer_state)
-        return State(params, optimizer_state, state.step + 1), loss
+        return State(params, optimizer_state, state.step + 1, model), loss
 
     return step
 
@@ -76,10 +94,13 @@ def _like(before: Any, now: Any) -> Any:
 
 
 def jit_step(
-    loss_and_gradients: LossAndGradients, optimizer: optax.GradientTransformation
+    loss_and_gradients: LossAndGradients,
+    optimizer: optax.GradientTransformation,
+    *,
+    stateful: bool = False,
 ) -> Callable[[State, tuple[Any, ...]], tuple[State, Float[Array, ""]]]:
     """Return `make_step`'s step compiled; it donates its state, which cannot be used again."""
-    return jax.jit(make_step(loss_and_gradients, optimizer), donate_argnums=0)
+    return jax.jit(make_step(loss_and_gradients, optimizer, stateful=stateful), donate_argnums=0)
 
 
 def make_epoch(
@@ -87,6 +108,7 @@ def make_epoch(
     optimizer: optax.GradientTransformation,
     *,
     batch_size: int,
+    stateful: bool = False,
 ) -> Callable[[State, tuple[Any, ...], Key[Array, ""]], tuple[State, Float[Array, " batches"]]]:
     """Return the jitted epoch `(state, data, key) -> (state, losses)`; the state is donated.
 
@@ -94,6 +116,7 @@ def make_epoch(
       loss_and_gradients: `(params, *batch) -> (loss, gradients)`.
       optimizer: any of optax.
       batch_size: samples in a batch, at least 1; more than there are means all.
+      stateful: as of `make_step`.
 
     Returns:
       The epoch. `data` is a tuple of arrays with the samples on the first axis, visited in an
@@ -102,7 +125,7 @@ def make_epoch(
     if not isinstance(batch_size, int) or batch_size < 1:
         expected = "a whole number of at least 1"
         raise ValueError(op.complaint("make_epoch", "batch_size", expected, batch_size))
-    step = make_step(loss_and_gradients, optimizer)
+    step = make_step(loss_and_gradients, optimizer, stateful=stateful)
 
     def epoch(
         state: State, data: tuple[Any, ...], key: Key[Array, ""]

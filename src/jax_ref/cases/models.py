@@ -1,16 +1,18 @@
 """Cases of the models, as ops with all their parameters in one argument."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from typing import Any, cast
 
+import jax
 import numpy as np
 
 import manual_bp
 from jax_ref import references
 from jax_ref.cases.case import Case, Sizes, away_from_zero, normal
-from manual_bp import activations, cnn, mlp, recurrent
+from manual_bp import activations, cnn, mlp, recurrent, resnet
 from manual_bp.models.chain import Stage
 
 MLP_SIZES: tuple[Sizes, ...] = (
@@ -105,6 +107,26 @@ def _cnn_reference(params: Any, x: Any, *, activation: Any) -> Any:
     return references.models.cnn(params, x, activation=f)
 
 
+def _residual_network(
+    rng: np.random.Generator, batch: int, image: tuple[int, int], channels: tuple[int, ...]
+) -> tuple[Any, ...]:
+    """Return a network with two classes, its scales, biases and statistics all unlike 0 and 1."""
+    params, statistics = resnet.init(jax.random.key(0), channels, 2, dtype=np.float32)
+
+    def perturbed(leaf: Any) -> np.ndarray:
+        share = 1 / np.sqrt(math.prod(leaf.shape[:-1])) if leaf.ndim > 1 else 0.25
+        return np.asarray(leaf.ndim == 1) + share * normal(rng, *leaf.shape)
+
+    params = jax.tree.map(perturbed, params)
+    statistics = jax.tree.map(lambda leaf: rng.uniform(0.5, 1.5, leaf.shape), statistics)
+    return params, normal(rng, batch, *image, channels[0]), statistics
+
+
+def _resnet_reference(params: Any, x: Any, statistics: Any, *, activation: Any, **rest: Any) -> Any:
+    f = references.activations.table[activation.name]
+    return references.models.resnet(params, x, statistics, activation=f, **rest)
+
+
 def _sequences(
     rng: np.random.Generator, gates: int, batch: int, t: int, n: int, h: int, classes: int
 ) -> tuple[Any, ...]:
@@ -129,6 +151,21 @@ cases = (
             {"batch": 1, "image": (4, 5), "channels": (1, 2, 3), "widths": (2,)},
         ),
         options=({"activation": activations.tanh},),
+    ),
+    Case(
+        "resnet",
+        resnet,
+        _resnet_reference,
+        _residual_network,
+        (
+            {"batch": 4, "image": (5, 4), "channels": (2, 3, 3, 2)},
+            {"batch": 3, "image": (3, 5), "channels": (1, 2, 3)},
+        ),
+        options=(
+            {"activation": activations.tanh},
+            {"activation": activations.tanh, "momentum": 0.3, "epsilon": 0.2},
+            {"activation": activations.tanh, "training": False},
+        ),
     ),
     *(
         Case(

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jax_ref.references import recurrence
+from jax_ref.references import normalization, recurrence
 from jax_ref.references.activations import identity, relu
 from jax_ref.references.regularization import weight_decay
 
@@ -122,6 +122,59 @@ def cnn_loss(
 ) -> Float[Array, ""]:
     """Return the loss of a convolutional network with weight decay, averaged over the batch."""
     return loss(cnn(params, x, **settings), targets) + _penalty(params, decay)
+
+
+def resnet(
+    params: Any,
+    x: Float[Array, "batch rows columns channels"],
+    statistics: Sequence[Any],
+    *,
+    activation: Function = relu,
+    training: bool = True,
+    momentum: float = 0.1,
+    epsilon: float = 1e-5,
+    probes: Sequence[Array] | None = None,
+) -> tuple[Float[Array, "batch classes"], tuple[Any, ...]]:
+    """Return the output of a residual network, and the new running statistics."""
+    stem, blocks, V, c = params
+    settings = {"training": training, "momentum": momentum, "epsilon": epsilon}
+    left = list(statistics)
+    new = []
+
+    def unit(parameters: Any, x: Array, stride: int) -> Array:
+        W, scale, bias = parameters
+        numbers = ("NHWC", "HWIO", "NHWC")
+        u = jax.lax.conv_general_dilated(x, W, (stride, stride), "SAME", dimension_numbers=numbers)
+        before = left.pop(0)
+        u, *after = normalization.batch_norm(u, scale, bias, *before, **settings)
+        new.append(type(before)(*after))
+        return u
+
+    x = activation(_probed(unit(stem, x, 1), probes, 0))
+    for number, (first, second, shortcut) in enumerate(blocks):
+        stride = 1 if number == 0 else 2
+        u = _probed(unit(first, x, stride), probes, 1 + 2 * number)
+        v = unit(second, activation(u), 1)
+        v = v + (x if shortcut is None else unit(shortcut, x, stride))
+        x = activation(_probed(v, probes, 2 + 2 * number))
+    y = jnp.einsum("brcn,nm->bm", x, V) / (x.shape[1] * x.shape[2])
+    y = y + jnp.broadcast_to(c, y.shape)
+    return _probed(y, probes, 1 + 2 * len(blocks)), tuple(new)
+
+
+def resnet_loss(
+    params: Any,
+    x: Float[Array, "batch rows columns channels"],
+    targets: Array,
+    statistics: Sequence[Any],
+    *,
+    loss: Function,
+    decay: float = 0.0,
+    **settings: Any,
+) -> tuple[Float[Array, ""], tuple[Any, ...]]:
+    """Return the loss of a residual network with weight decay, and the new running statistics."""
+    y, after = resnet(params, x, statistics, **settings)
+    return loss(y, targets) + _penalty(params, decay), after
 
 
 def recurrent(

@@ -42,14 +42,30 @@ def loss_gradients_and_deltas(
       settings: of `forward`.
     """
     y, residual = forward(params, x, **settings)
-    value, loss_residual = loss.forward(y, targets)
-    dy, *_ = loss.backward(loss_residual, jnp.ones_like(value))
+    value, dy = loss_and_cotangent(loss, y, targets)
     gradients, _, deltas = backward_with_deltas(residual, dy)
+    value, gradients = with_penalty(value, gradients, params, decay, samples)
+    return value, gradients, deltas
+
+
+def loss_and_cotangent(
+    loss: op.Op, y: Float[Array, "..."], targets: Array
+) -> tuple[Float[Array, ""], Float[Array, "..."]]:
+    """Return the loss of an output, and ∂L/∂y."""
+    value, residual = loss.forward(y, targets)
+    dy, *_ = loss.backward(residual, jnp.ones_like(value))
+    return value, dy
+
+
+def with_penalty(
+    value: Float[Array, ""], gradients: Any, params: Any, decay: float, samples: int
+) -> tuple[Float[Array, ""], Any]:
+    """Return a loss and its gradient with the weight decay added to both; λ = 0 adds nothing."""
     if decay == 0:
-        return value, gradients, deltas
+        return value, gradients
     weights = [leaf for leaf in jax.tree.leaves(params) if leaf.ndim > 1]
-    penalty, decay_residual = weight_decay.forward(weights, decay=decay, samples=samples)
-    (dweights,) = weight_decay.backward(decay_residual, jnp.ones_like(penalty))
+    penalty, residual = weight_decay.forward(weights, decay=decay, samples=samples)
+    (dweights,) = weight_decay.backward(residual, jnp.ones_like(penalty))
     left = iter(dweights)
     gradients = jax.tree.map(lambda g: g + next(left) if g.ndim > 1 else g, gradients)  # (1)
-    return value + penalty, gradients, deltas
+    return value + penalty, gradients
