@@ -40,20 +40,22 @@ def train(
     dataset: Annotated[
         str, typer.Argument(help="'digits', an .npz file, or a folder of IDX files.")
     ] = "digits",
-    model: Annotated[str, typer.Option(help="mlp, cnn, rnn, lstm or gru.")] = "mlp",
+    model: Annotated[str, typer.Option(help="mlp, cnn, resnet, rnn, lstm or gru.")] = "mlp",
     hidden: Annotated[
         str | None,
         typer.Option(
             help="Widths of the hidden layers, '' for none.",
-            show_default="mlp 512,256; else 128",
+            show_default="mlp 512,256; resnet none; else 128",
         ),
     ] = None,
-    channels: Annotated[str, typer.Option(help="Of a cnn, what each convolution gives.")] = "32,64",
+    channels: Annotated[
+        str, typer.Option(help="Of a cnn, what each convolution gives; of a resnet, each block.")
+    ] = "32,64",
     activation: Annotated[
         str | None,
         typer.Option(
             help="relu, sigmoid, tanh, leaky_relu, softplus, …",
-            show_default="mlp, cnn: relu; else tanh",
+            show_default="mlp, cnn, resnet: relu; else tanh",
         ),
     ] = None,
     loss: Annotated[
@@ -66,7 +68,7 @@ def train(
         str | None,
         typer.Option(
             help="he_normal, he_uniform, xavier_normal, uniform, zeros, …",
-            show_default="mlp, cnn: he_normal; else xavier_normal",
+            show_default="mlp, cnn, resnet: he_normal; else xavier_normal",
         ),
     ] = None,
     optimizer: Annotated[str, typer.Option(help="sgd, momentum, adam or lbfgs.")] = "adam",

@@ -14,6 +14,7 @@ from bp_lab.runs.predict import load_network
 
 SMALL = {
     "cnn": Config(model="cnn", channels=(3, 4), hidden=(8,), epochs=2, batch_size=256),
+    "resnet": Config(model="resnet", channels=(3, 4), epochs=2, batch_size=256),
     **{
         cell: Config(model=cell, hidden=(6,), epochs=2, batch_size=256)
         for cell in ("rnn", "lstm", "gru")
@@ -36,7 +37,7 @@ def test_a_model_passes_its_check_and_is_trained_and_reads_images(
     assert ((confidence > 0) & (confidence <= 1)).all()
 
 
-@pytest.mark.parametrize("model", ["cnn", "lstm"])
+@pytest.mark.parametrize("model", ["cnn", "resnet", "lstm"])
 def test_both_engines_take_the_same_way(model: str, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL[model], check="never")
     curves = [
@@ -46,8 +47,9 @@ def test_both_engines_take_the_same_way(model: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(*curves, rtol=1e-4)
 
 
-def test_a_stopped_run_of_a_cnn_goes_on_where_it_was(tmp_path: Path) -> None:
-    config = dataclasses.replace(SMALL["cnn"], check="never")
+@pytest.mark.parametrize("model", ["cnn", "resnet"])
+def test_a_stopped_run_goes_on_where_it_was(model: str, tmp_path: Path) -> None:
+    config = dataclasses.replace(SMALL[model], check="never")
     whole = train(config, tmp_path / "whole")
     train(dataclasses.replace(config, epochs=1), tmp_path / "parts")
     resumed = train(config, tmp_path / "parts", resume=True)
@@ -71,7 +73,8 @@ def test_defaults_go_with_the_model() -> None:
     assert (lstm.hidden, lstm.activation, lstm.initialiser) == ((128,), "tanh", "xavier_normal")
     assert lstm.learning_rate == 0.005
     assert Config(model="lstm", optimizer="sgd").learning_rate == 0.1
-    params = engine.params(lstm, 64, 10, (8, 8))
+    params, carried = engine.initial(lstm, 64, 10, (8, 8))
+    assert carried == ()
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == (8 + 128 + 1) * 512 + 129 * 10
 
 
@@ -80,11 +83,15 @@ def test_defaults_go_with_the_model() -> None:
     [
         (
             {"model": "resnext"},
-            "train: --model: expected one of mlp, cnn, rnn, lstm, gru, got resnext",
+            "train: --model: expected one of mlp, cnn, resnet, rnn, lstm, gru, got resnext",
         ),
         (
             {"model": "gru", "hidden": (8, 8)},
             "train: --hidden: expected one width for gru, got (8, 8)",
+        ),
+        (
+            {"model": "resnet", "hidden": (8,)},
+            "train: --hidden: expected none for resnet, got (8,)",
         ),
         (
             {"model": "lstm", "activation": "relu"},
@@ -111,6 +118,10 @@ def test_data_that_a_model_cannot_read(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         Config(model="cnn", channels=(2, 2, 2, 2)).expect_fit((8, 8))
     expected = "train: --channels: expected at most 3 for images of (8, 8), got (2, 2, 2, 2)"
+    assert str(refused.value) == expected
+    with pytest.raises(InputError) as refused:
+        Config(model="resnet", channels=(2,) * 5).expect_fit((8, 8))
+    expected = "train: --channels: expected at most 4 for images of (8, 8), got (2, 2, 2, 2, 2)"
     assert str(refused.value) == expected
     with pytest.raises(InputError) as refused:
         Config(model="lstm").expect_fit(None)

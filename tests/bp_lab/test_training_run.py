@@ -200,8 +200,8 @@ def test_a_wrong_backward_is_caught_before_training(tmp_path: Path, monkeypatch)
         right = hand_written(config)
 
         def wrong(params, *batch):
-            loss, gradients, (first, *rest) = right(params, *batch)
-            return loss, gradients, (-first, *rest)
+            loss, gradients, (first, *rest), carried = right(params, *batch)
+            return loss, gradients, (-first, *rest), carried
 
         return wrong
 

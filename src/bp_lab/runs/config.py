@@ -42,7 +42,7 @@ class Config:
       model: a name in `bp_lab.runs.models.table`.
       hidden: widths of the hidden dense layers, () for none, or of the recurrent one; None for the
         model's default.
-      channels: of a cnn, those that each of its convolutions gives.
+      channels: of a cnn, those that each of its convolutions gives; of a resnet, its blocks.
       activation: of the hidden layers, a name in `manual_bp.activations.table`; None for the
         model's default.
       loss: a name in `LOSSES`.
@@ -100,8 +100,9 @@ class Config:
         _expect_choice("dtype", self.dtype, DTYPES)
         _expect_choice("engine", self.engine, ENGINES)
         _expect(all(n >= 1 for n in self.hidden), "hidden", "widths of at least 1", self.hidden)
-        if kind.single:
-            _expect(len(self.hidden) == 1, "hidden", f"one width for {self.model}", self.hidden)
+        if kind.layers is not None:
+            expected = f"{'one width' if kind.layers else 'none'} for {self.model}"
+            _expect(len(self.hidden) == kind.layers, "hidden", expected, self.hidden)
         holds = all(n >= 1 for n in self.channels) and bool(self.channels)
         _expect(holds, "channels", "numbers of at least 1", self.channels)
         rate = float(self.learning_rate or 0)
@@ -148,15 +149,17 @@ class Config:
 
     def expect_fit(self, image_shape: tuple[int, int] | None) -> None:
         """Raise an InputError where the model cannot read the data set."""
-        if not models.table[self.model].reads_images:
+        kind = models.table[self.model]
+        if not kind.reads_images:
             return
         expected = "mlp for samples that are vectors, not images"
         _expect(image_shape is not None, "model", expected, self.model)
         assert image_shape is not None
-        least = 2 ** len(self.channels)
-        if self.model == "cnn":
-            expected = f"at most {int(math.log2(min(image_shape)))} for images of {image_shape}"
-            _expect(min(image_shape) >= least, "channels", expected, self.channels)
+        if kind.halvings is not None:
+            most = int(math.log2(min(image_shape))) + len(self.channels)
+            most -= kind.halvings(self.channels)
+            expected = f"at most {most} for images of {image_shape}"
+            _expect(len(self.channels) <= most, "channels", expected, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data, ready for JSON."""

@@ -24,12 +24,13 @@ def precision(dtype: str) -> contextlib.AbstractContextManager[Any]:
     return jax.enable_x64(True) if dtype == "float64" else contextlib.nullcontext()
 
 
-def params(
+def initial(
     config: Config, features: int, classes: int, image_shape: tuple[int, int] | None = None
-) -> Any:
-    """Return the parameters before the first step: the same for both engines."""
+) -> tuple[Any, Any]:
+    """Return the parameters before the first step, and what the model carries besides them."""
     init = models.table[config.model].init
-    return init(config, jax.random.key(config.seed), features, classes, image_shape)
+    params, carried = init(config, jax.random.key(config.seed), features, classes, image_shape)
+    return params, carried
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:
@@ -57,33 +58,35 @@ def samples(config: Config, x: np.ndarray, image_shape: tuple[int, int] | None) 
     return jnp.asarray(models.table[config.model].shaped(x, image_shape).astype(config.dtype))
 
 
-def hand_written(config: Config) -> Callable[..., tuple[Any, Any, Sequence[Any]]]:
-    """Return `(params, x, targets) -> (loss, gradients, deltas)`, derived by hand."""
+def hand_written(config: Config, *, training: bool = True) -> Callable[..., tuple[Any, ...]]:
+    """Return `(params, carried, x, targets) -> (loss, gradients, deltas, carried)`, by hand."""
     _, full = models.table[config.model].passes(config)
     loss = getattr(manual_bp, LOSSES[config.loss][0])
-    return partial(full, loss=loss, decay=config.weight_decay)
+    return partial(full, loss=loss, decay=config.weight_decay, training=training)
 
 
-def reference_loss(config: Config) -> Callable[..., Any]:
-    """Return `(params, x, targets, *, probes=None) -> loss` of the same network, forward only."""
+def reference_loss(config: Config, *, training: bool = True) -> Callable[..., tuple[Any, Any]]:
+    """Return `(params, carried, x, targets, *, probes=None) -> (loss, carried)`, forward only."""
     loss = references.losses.table[LOSSES[config.loss][0]]
     reference = models.table[config.model].reference(config)
-    return partial(reference, loss=loss, decay=config.weight_decay)
+    return partial(reference, loss=loss, decay=config.weight_decay, training=training)
 
 
-def loss_gradients_and_deltas(config: Config) -> Callable[..., tuple[Any, Any, Sequence[Any]]]:
-    """Return `(params, x, targets) -> (loss, gradients, deltas)` of the chosen engine."""
-    by_hand = hand_written(config)
+def loss_gradients_and_deltas(
+    config: Config, *, training: bool = True
+) -> Callable[..., tuple[Any, Any, Sequence[Any]]]:
+    """Return `(params, carried, x, targets) -> (loss, gradients, deltas)` of the chosen engine."""
+    by_hand = hand_written(config, training=training)
     if config.engine == "manual":
-        return by_hand
-    loss = reference_loss(config)
+        return lambda *given: by_hand(*given)[:3]
+    loss = reference_loss(config, training=training)
 
-    def by_autodiff(params: Any, x: Any, targets: Any) -> tuple[Any, Any, Sequence[Any]]:
-        shapes = jax.eval_shape(by_hand, params, x, targets)[2]
+    def by_autodiff(params: Any, *data: Any) -> tuple[Any, Any, Sequence[Any]]:
+        shapes = jax.eval_shape(by_hand, params, *data)[2]
         probes = [jnp.zeros(delta.shape, delta.dtype) for delta in shapes]
 
         def probed(params: Any, probes: Any) -> Any:
-            return loss(params, x, targets, probes=probes)
+            return loss(params, *data, probes=probes)[0]
 
         value, (gradients, deltas) = jax.value_and_grad(probed, (0, 1))(params, probes)
         return value, gradients, deltas
@@ -91,18 +94,29 @@ def loss_gradients_and_deltas(config: Config) -> Callable[..., tuple[Any, Any, S
     return by_autodiff
 
 
-def loss_and_gradients(config: Config) -> Callable[..., tuple[Any, Any]]:
-    """Return `(params, x, targets) -> (loss, gradients)` of the chosen engine."""
+def loss_and_gradients(config: Config) -> Callable[..., tuple[Any, Any, Any]]:
+    """Return `(params, carried, x, targets) -> (loss, gradients, carried)` of the chosen engine."""
     if config.engine == "autodiff":
-        return jax.value_and_grad(reference_loss(config))
+        differentiated = jax.value_and_grad(reference_loss(config), has_aux=True)
+
+        def by_autodiff(*given: Any) -> tuple[Any, Any, Any]:
+            (value, carried), gradients = differentiated(*given)
+            return value, gradients, carried
+
+        return by_autodiff
     full = hand_written(config)
-    return lambda params, *batch: full(params, *batch)[:2]
+
+    def by_hand(*given: Any) -> tuple[Any, Any, Any]:
+        value, gradients, _, carried = full(*given)
+        return value, gradients, carried
+
+    return by_hand
 
 
-def scores(config: Config) -> Callable[[Any, Any], Any]:
-    """Return `(params, x) -> outputs of the last layer`, by the hand-written forward."""
-    forward, _ = models.table[config.model].passes(config)
-    return lambda params, x: forward(params, x)[0]
+def scores(config: Config) -> Callable[[Any, Any, Any], Any]:
+    """Return `(params, carried, x) -> outputs of the last layer`, by the hand-written forward."""
+    scores, _ = models.table[config.model].passes(config)
+    return scores
 
 
 def probabilities(config: Config, outputs: Any) -> Any:

@@ -6,18 +6,25 @@ from bp_lab.data import Dataset, Split
 from bp_lab.runs import engine
 from bp_lab.runs.config import Config
 from jax_ref import Report, check_model
+from manual_bp.train import State
 
 SAMPLES = 8
 WITNESS = "jax.grad"
 
 
-def check(config: Config, dataset: Dataset, params: Any, *, seed: int = 0) -> Report:
-    """Return the report on every dW, db and δ of the run's network at the given parameters."""
+def check(config: Config, dataset: Dataset, state: State, *, seed: int = 0) -> Report:
+    """Return the report on every dW, db and δ of the run's network in a state of training."""
     few = Split(dataset.train.x[:SAMPLES], dataset.train.y[:SAMPLES])
+    by_hand, reference = engine.hand_written(config), engine.reference_loss(config)
+
+    def reference_loss(*given: Any, probes: Any) -> Any:
+        return reference(*given, probes=probes)[0]
+
     return check_model(
-        engine.hand_written(config),
-        engine.reference_loss(config),
-        params,
+        lambda *given: by_hand(*given)[:3],
+        reference_loss,
+        state.params,
+        state.model,
         *engine.data(config, dataset, few),
         name=config.describe_model(dataset.train.x.shape[1], dataset.classes, dataset.image_shape),
         seed=seed,

@@ -1,4 +1,8 @@
-"""The models that a run can train: their parameters, their passes and their references."""
+"""The models that a run can train: their parameters, their passes and their references.
+
+What a model carries besides its parameters, as the running statistics of a residual network, goes
+through every function as `carried`; it is () for the others.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +16,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from manual_bp import cnn, mlp, recurrent
+from manual_bp import cnn, mlp, recurrent, resnet
 
 if TYPE_CHECKING:
     from bp_lab.runs.config import Config
@@ -26,22 +30,27 @@ class Kind:
 
     Attributes:
       hidden: widths of its dense or recurrent layers, unless others are asked for.
+      layers: how many of them it must have; None for any number.
       activations: names of those that it can have, the first by default; none for all, and relu.
       initialiser: name of its initialiser, unless another is asked for.
       reads_images: whether samples are (rows, columns) and not vectors.
-      single: whether it has one hidden layer.
+      halvings: `(channels) -> how often it halves an image`; None where it reads no image at once.
       adam: step size of Adam, unless another is asked for.
-      init: `(config, key, features, classes, image_shape) -> params`.
-      passes: `(config) -> (forward, loss_gradients_and_deltas)`, by hand.
-      reference: `(config) -> loss(params, x, targets, *, loss, decay, probes)`.
+      init: `(config, key, features, classes, image_shape) -> (params, carried)`.
+      passes: `(config) -> (scores, full)` by hand: `scores(params, carried, x) -> y` as it is used,
+        and `full(params, carried, x, targets, *, loss, decay, training)
+        -> (loss, gradients, deltas, carried)`.
+      reference: `(config) -> loss(params, carried, x, targets, *, loss, decay, training, probes)
+        -> (loss, carried)`.
       outline: `(config, features, classes, image_shape) -> sizes in words`.
     """
 
     hidden: tuple[int, ...]
+    layers: int | None
     activations: tuple[str, ...]
     initialiser: str
     reads_images: bool
-    single: bool
+    halvings: Callable[[tuple[int, ...]], int] | None
     adam: float
     init: Callable[..., Any]
     passes: Callable[..., tuple[Callable[..., Any], Callable[..., Any]]]
@@ -53,8 +62,31 @@ class Kind:
         if not self.reads_images:
             return x
         assert image_shape is not None
-        channels = (1,) if self is table["cnn"] else ()
+        channels = () if self.halvings is None else (1,)
         return x.reshape(len(x), *image_shape, *channels)
+
+
+def _without_state(
+    forward: Callable[..., Any], full: Callable[..., Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the passes of a model that carries nothing and does not know of training."""
+
+    def scores(params: Any, _: Any, x: Any) -> Any:
+        return forward(params, x)[0]
+
+    def carrying(params: Any, carried: Any, *batch: Any, training: bool, **settings: Any) -> Any:
+        del training
+        return *full(params, *batch, **settings), carried
+
+    return scores, carrying
+
+
+def _reference_without_state(loss: Callable[..., Any]) -> Callable[..., Any]:
+    def carrying(params: Any, carried: Any, *batch: Any, training: bool, **settings: Any) -> Any:
+        del training
+        return loss(params, *batch, **settings), carried
+
+    return carrying
 
 
 def _initialiser(config: "Config") -> Any:
@@ -67,9 +99,10 @@ def _words(*widths: int) -> str:
 
 def _mlp_init(
     config: "Config", key: jax.Array, features: int, classes: int, _: ImageShape
-) -> mlp.Params:
+) -> tuple[Any, tuple[()]]:
     widths = config.widths(features, classes)
-    return mlp.init(key, widths, initialiser=_initialiser(config), dtype=jnp.dtype(config.dtype))
+    initialiser, dtype = _initialiser(config), jnp.dtype(config.dtype)
+    return mlp.init(key, widths, initialiser=initialiser, dtype=dtype), ()
 
 
 def _mlp_settings(config: "Config", table: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,12 +112,13 @@ def _mlp_settings(config: "Config", table: Mapping[str, Any]) -> dict[str, Any]:
 
 def _mlp_passes(config: "Config") -> tuple[Callable[..., Any], Callable[..., Any]]:
     settings = _mlp_settings(config, manual_bp.activations.table)
-    return partial(mlp.forward, **settings), partial(mlp.loss_gradients_and_deltas, **settings)
+    full = partial(mlp.loss_gradients_and_deltas, **settings)
+    return _without_state(partial(mlp.forward, **settings), full)
 
 
 def _mlp_reference(config: "Config") -> Callable[..., Any]:
     settings = _mlp_settings(config, references.activations.table)
-    return partial(references.models.mlp_loss, **settings)
+    return _reference_without_state(partial(references.models.mlp_loss, **settings))
 
 
 def _mlp_outline(config: "Config", features: int, classes: int, _: ImageShape) -> str:
@@ -93,9 +127,9 @@ def _mlp_outline(config: "Config", features: int, classes: int, _: ImageShape) -
 
 def _cnn_init(
     config: "Config", key: jax.Array, _: int, classes: int, image_shape: ImageShape
-) -> mlp.Params:
+) -> tuple[Any, tuple[()]]:
     assert image_shape is not None
-    return cnn.init(
+    params = cnn.init(
         key,
         image_shape,
         (1, *config.channels),
@@ -103,16 +137,18 @@ def _cnn_init(
         initialiser=_initialiser(config),
         dtype=jnp.dtype(config.dtype),
     )
+    return params, ()
 
 
 def _cnn_passes(config: "Config") -> tuple[Callable[..., Any], Callable[..., Any]]:
     f = manual_bp.activations.table[config.activation]
-    return partial(cnn.forward, activation=f), partial(cnn.loss_gradients_and_deltas, activation=f)
+    full = partial(cnn.loss_gradients_and_deltas, activation=f)
+    return _without_state(partial(cnn.forward, activation=f), full)
 
 
 def _cnn_reference(config: "Config") -> Callable[..., Any]:
     f = references.activations.table[config.activation]
-    return partial(references.models.cnn_loss, activation=f)
+    return _reference_without_state(partial(references.models.cnn_loss, activation=f))
 
 
 def _cnn_outline(config: "Config", _: int, classes: int, image_shape: ImageShape) -> str:
@@ -122,15 +158,55 @@ def _cnn_outline(config: "Config", _: int, classes: int, image_shape: ImageShape
     return f"{rows}x{columns} {_words(1, *config.channels)} {widths} {config.activation}"
 
 
+def _resnet_init(
+    config: "Config", key: jax.Array, _: int, classes: int, image_shape: ImageShape
+) -> tuple[resnet.Params, resnet.Statistics]:
+    del image_shape
+    channels = (1, config.channels[0], *config.channels)
+    initialiser, dtype = _initialiser(config), jnp.dtype(config.dtype)
+    return resnet.init(key, channels, classes, initialiser=initialiser, dtype=dtype)
+
+
+def _resnet_passes(config: "Config") -> tuple[Callable[..., Any], Callable[..., Any]]:
+    f = manual_bp.activations.table[config.activation]
+
+    def scores(params: Any, statistics: Any, x: Any) -> Any:
+        return resnet.forward(params, x, statistics, activation=f, training=False)[0][0]
+
+    def full(params: Any, statistics: Any, x: Any, targets: Any, **settings: Any) -> Any:
+        settings["activation"] = f
+        return resnet.loss_gradients_deltas_and_statistics(
+            params, x, targets, statistics, **settings
+        )
+
+    return scores, full
+
+
+def _resnet_reference(config: "Config") -> Callable[..., Any]:
+    f = references.activations.table[config.activation]
+
+    def loss(params: Any, statistics: Any, x: Any, targets: Any, **settings: Any) -> Any:
+        settings["activation"] = f
+        return references.models.resnet_loss(params, x, targets, statistics, **settings)
+
+    return loss
+
+
+def _resnet_outline(config: "Config", _: int, classes: int, image_shape: ImageShape) -> str:
+    assert image_shape is not None
+    rows, columns = image_shape
+    return f"{rows}x{columns} {_words(1, *config.channels, classes)} {config.activation}"
+
+
 def _cell_settings(config: "Config") -> dict[str, Any]:
     return {"activation": config.activation} if config.model == "rnn" else {}
 
 
 def _recurrent_init(
     config: "Config", key: jax.Array, _: int, classes: int, image_shape: ImageShape
-) -> recurrent.Params:
+) -> tuple[Any, tuple[()]]:
     assert image_shape is not None
-    return recurrent.init(
+    params = recurrent.init(
         key,
         image_shape[1],
         config.hidden[0],
@@ -139,11 +215,12 @@ def _recurrent_init(
         initialiser=_initialiser(config),
         dtype=jnp.dtype(config.dtype),
     )
+    return params, ()
 
 
 def _recurrent_passes(config: "Config") -> tuple[Callable[..., Any], Callable[..., Any]]:
     settings = {"cell": getattr(manual_bp, config.model), **_cell_settings(config)}
-    return (
+    return _without_state(
         partial(recurrent.forward, **settings),
         partial(recurrent.loss_gradients_and_deltas, **settings),
     )
@@ -151,7 +228,8 @@ def _recurrent_passes(config: "Config") -> tuple[Callable[..., Any], Callable[..
 
 def _recurrent_reference(config: "Config") -> Callable[..., Any]:
     cell = getattr(references.recurrence, config.model)
-    return partial(references.models.recurrent_loss, cell=cell, **_cell_settings(config))
+    loss = partial(references.models.recurrent_loss, cell=cell, **_cell_settings(config))
+    return _reference_without_state(loss)
 
 
 def _recurrent_outline(config: "Config", _: int, classes: int, image_shape: ImageShape) -> str:
@@ -160,20 +238,29 @@ def _recurrent_outline(config: "Config", _: int, classes: int, image_shape: Imag
     return f"{rows} steps of {_words(columns, *config.hidden, classes)} {config.activation}"
 
 
-_RECURRENT = (_recurrent_init, _recurrent_passes, _recurrent_reference, _recurrent_outline)
+def _cell(*activations: str) -> Kind:
+    return Kind(
+        *((128,), 1, activations, "xavier_normal", True, None, 0.005),
+        *(_recurrent_init, _recurrent_passes, _recurrent_reference, _recurrent_outline),
+    )
+
 
 table: Mapping[str, Kind] = MappingProxyType(
     {
         "mlp": Kind(
-            *((512, 256), (), "he_normal", False, False, 0.001),
+            *((512, 256), None, (), "he_normal", False, None, 0.001),
             *(_mlp_init, _mlp_passes, _mlp_reference, _mlp_outline),
         ),
         "cnn": Kind(
-            *((128,), (), "he_normal", True, False, 0.001),
+            *((128,), None, (), "he_normal", True, len, 0.001),
             *(_cnn_init, _cnn_passes, _cnn_reference, _cnn_outline),
         ),
-        "rnn": Kind((128,), ("tanh", "relu"), "xavier_normal", True, True, 0.005, *_RECURRENT),
-        "lstm": Kind((128,), ("tanh",), "xavier_normal", True, True, 0.005, *_RECURRENT),
-        "gru": Kind((128,), ("tanh",), "xavier_normal", True, True, 0.005, *_RECURRENT),
+        "resnet": Kind(
+            *((), 0, (), "he_normal", True, lambda channels: len(channels) - 1, 0.001),
+            *(_resnet_init, _resnet_passes, _resnet_reference, _resnet_outline),
+        ),
+        "rnn": _cell("tanh", "relu"),
+        "lstm": _cell("tanh"),
+        "gru": _cell("tanh"),
     }
 )

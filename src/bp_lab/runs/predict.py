@@ -16,17 +16,18 @@ from bp_lab.runs.config import Config
 
 @dataclass(frozen=True)
 class Network:
-    """The parameters of a run with what it takes to use them."""
+    """The parameters of a run, and what else the model carries, with what it takes to use them."""
 
     config: Config
     image_shape: tuple[int, int]
     params: Any
+    carried: Any
 
     def __call__(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return for each sample, (n, features), the class and its probability."""
         with engine.precision(self.config.dtype):
             samples = engine.samples(self.config, x, self.image_shape)
-            outputs = jax.jit(engine.scores(self.config))(self.params, samples)
+            outputs = jax.jit(engine.scores(self.config))(self.params, self.carried, samples)
             confidence = np.asarray(engine.probabilities(self.config, outputs))
         return confidence.argmax(-1), confidence.max(-1)
 
@@ -53,13 +54,13 @@ def load_network(run: Path) -> Network:
         raise InputError("run", str(run), "a run with a checkpoint", "none")
     rows, columns = image_shape
     with engine.precision(config.dtype), opened(run) as checkpoints:
-        like = jax.eval_shape(
-            lambda: manual_bp.train.init(
-                engine.params(config, features, classes, (rows, columns)),
-                engine.optimizer(config),
-            )
-        )
+
+        def started() -> Any:
+            params, carried = engine.initial(config, features, classes, (rows, columns))
+            return manual_bp.train.init(params, engine.optimizer(config), carried)
+
+        like = jax.eval_shape(started)
         snapshot = checkpoints.latest(like)
     if snapshot is None:
         raise InputError("run", str(run), "a run with a checkpoint", "none")
-    return Network(config, (rows, columns), snapshot.state.params)
+    return Network(config, (rows, columns), snapshot.state.params, snapshot.state.model)

@@ -74,8 +74,8 @@ class _Trainer:
         """Return the state before the first epoch."""
         features = self.dataset.train.x.shape[1]
         shape = self.dataset.image_shape
-        params = engine.params(self.config, features, self.dataset.classes, shape)
-        return manual_bp.train.init(params, self.optimizer)
+        params, carried = engine.initial(self.config, features, self.dataset.classes, shape)
+        return manual_bp.train.init(params, self.optimizer, carried)
 
     def epoch(self, state: Any, number: int) -> tuple[Any, Epoch]:
         """Return the state after the epoch of that number, and what is shown of it."""
@@ -85,6 +85,7 @@ class _Trainer:
                 engine.loss_and_gradients(self.config),
                 self.optimizer,
                 batch_size=self.batch_size,
+                stateful=True,
             )
             self._epoch = make.lower(state, self.train, key).compile()
         start = time.perf_counter()
@@ -93,27 +94,32 @@ class _Trainer:
         rest = self.samples - (self.steps - 1) * min(self.batch_size, self.samples)
         weights = np.r_[np.full(self.steps - 1, min(self.batch_size, self.samples)), rest]
         loss = float(np.average(np.asarray(losses, np.float64), weights=weights))
-        validation_loss, accuracy = self._evaluate(state.params, *self.parts["validation"])
+        validation_loss, accuracy = self._evaluate(
+            state.params, state.model, *self.parts["validation"]
+        )
         few = tuple(array[:PROBED] for array in self.train)
-        norms = [float(norm) for norm in self._deltas(state.params, *few)]
+        norms = [float(norm) for norm in self._deltas(state.params, state.model, *few)]
         shown = Epoch(
             number + 1, loss, float(validation_loss), float(accuracy), norms, seconds, self.samples
         )
         return state, shown
 
-    def predictions(self, params: Any) -> tuple[np.ndarray, np.ndarray]:
+    def predictions(self, state: Any) -> tuple[np.ndarray, np.ndarray]:
         """Return the classes predicted for the test part, and the confidence in each."""
-        outputs = self._outputs(params, self.parts["test"][0])
+        outputs = self._outputs(state.params, state.model, self.parts["test"][0])
         confidence = np.asarray(engine.probabilities(self.config, outputs))
         return confidence.argmax(-1), confidence.max(-1)
 
-    def _delta_norms(self, params: Any, x: Any, targets: Any) -> list[Any]:
-        _, _, deltas = self._full(params, x, targets)
+    def _delta_norms(self, params: Any, carried: Any, x: Any, targets: Any) -> list[Any]:
+        _, _, deltas = self._full(params, carried, x, targets)
         return [jnp.sqrt((delta.astype(jnp.float32) ** 2).sum()) for delta in deltas]
 
-    def _loss_and_accuracy(self, params: Any, x: Any, targets: Any, y: Any) -> tuple[Any, Any]:
-        loss, _, _ = self._full(params, x, targets)
-        right = engine.scores(self.config)(params, x).argmax(-1).astype(y.dtype) == y
+    def _loss_and_accuracy(
+        self, params: Any, carried: Any, x: Any, targets: Any, y: Any
+    ) -> tuple[Any, Any]:
+        full = engine.loss_gradients_and_deltas(self.config, training=False)
+        loss, _, _ = full(params, carried, x, targets)
+        right = engine.scores(self.config)(params, carried, x).argmax(-1).astype(y.dtype) == y
         return loss, right.astype(jnp.float32).mean()
 
 
@@ -160,7 +166,7 @@ def train(
         trainer = _Trainer(config, dataset)
         with opened(out) as checkpoints:
             state, history = _train(trainer, checkpoints, listener, stop, out)
-        predicted, confidence = trainer.predictions(state.params)
+        predicted, confidence = trainer.predictions(state)
         result = _result(trainer, state, history, model, predicted)
         plots.draw_run(out, history["epochs"], dataset.test, predicted, confidence, dataset)
         write_json(out / folder.RESULT, result)
@@ -181,7 +187,7 @@ def _train(
         interval = config.check_interval
         due = interval is not None and (number % interval == 0 if interval else number == 0)
         if due:
-            report = gradient_check.check(config, trainer.dataset, state.params, seed=number)
+            report = gradient_check.check(config, trainer.dataset, state, seed=number)
             listener.checked(report, number)
             if not report and _is_wrong(report):
                 raise GradientMismatch(str(report))

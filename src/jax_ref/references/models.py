@@ -137,7 +137,6 @@ def resnet(
 ) -> tuple[Float[Array, "batch classes"], tuple[Any, ...]]:
     """Return the output of a residual network, and the new running statistics."""
     stem, blocks, V, c = params
-    settings = {"training": training, "momentum": momentum, "epsilon": epsilon}
     left = list(statistics)
     new = []
 
@@ -146,7 +145,9 @@ def resnet(
         numbers = ("NHWC", "HWIO", "NHWC")
         u = jax.lax.conv_general_dilated(x, W, (stride, stride), "SAME", dimension_numbers=numbers)
         before = left.pop(0)
-        u, *after = normalization.batch_norm(u, scale, bias, *before, **settings)
+        u, *after = normalization.batch_norm(
+            *(u, scale, bias, *before), training=training, momentum=momentum, epsilon=epsilon
+        )
         new.append(type(before)(*after))
         return u
 

@@ -25,6 +25,7 @@ Source   He, Zhang, Ren & Sun 2015, arXiv:1512.03385
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -197,12 +198,12 @@ def forward(
     if len(statistics) != len(units(params)):
         expected = f"those of {len(units(params))} units"
         raise ValueError(op.complaint(NAME, "statistics", expected, len(statistics)))
-    settings = {"training": training, "momentum": momentum, "epsilon": epsilon}
+    normalise = partial(batch_norm.forward, training=training, momentum=momentum, epsilon=epsilon)
     left, renewed = iter(statistics), []
 
     def run(unit: Unit, x: jax.Array, strides: int = 1) -> tuple[jax.Array, UnitResidual]:
         u, of_conv = conv.forward(x, unit.W, strides=strides)
-        (u, *new), of_norm = batch_norm.forward(u, unit.scale, unit.bias, *next(left), **settings)
+        (u, *new), of_norm = normalise(u, unit.scale, unit.bias, *next(left))
         renewed.append(Running(*new))
         return u, UnitResidual(of_conv, of_norm)
 
@@ -239,18 +240,21 @@ def backward_with_deltas(
 
     The deltas are du⁰, then du and dv of each block, then dy.
     """
-    dy, dnew = dy
-    f, left, dold = residual.activation, list(dnew), []
-    deltas = [dy]
+    of_y, of_statistics = dy
+    f, left, dold = residual.activation, list(of_statistics), []
+    deltas = [of_y]
 
     def pull(saved: UnitResidual, du: jax.Array) -> tuple[jax.Array, Unit]:
         du, dscale, dbias, *dbefore = batch_norm.backward(saved.norm, (du, *left.pop()))
         dold.append(Running(*dbefore))
+        assert dscale is not None
+        assert dbias is not None
         dx, dW, _ = conv.backward(saved.conv, du)
         return dx, Unit(dW, dscale, dbias)
 
-    dpooled, dV, dc = linear.backward(residual.head, dy)  # (1)
+    dpooled, dV, dc = linear.backward(residual.head, of_y)  # (1)
     (dx,) = global_mean_pool.backward(residual.pool, dpooled)
+    assert dc is not None
     dblocks = []
     for saved in reversed(residual.blocks):
         (dv,) = f.backward(saved.at_v, dx)  # (2)
