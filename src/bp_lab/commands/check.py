@@ -1,12 +1,11 @@
 """`manual-bp check`."""
 
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
@@ -16,10 +15,11 @@ from rich.text import Text
 from bp_lab import rules
 from bp_lab.errors import FAILED, InputError
 from bp_lab.files import write_json
-from jax_ref import Report, Row, Verdict, cases, page
+from jax_ref import Report, Row, Verdict, cases, page, processes
 from jax_ref.check import LEVELS
 from jax_ref.console import GLYPHS, STYLES
 
+MANY = 24  # rows that are worth the start of processes
 COLUMNS = (
     ("value", "value"),
     ("linear", "linearity"),
@@ -104,15 +104,17 @@ def _chosen(ops: Sequence[str], dtypes: Sequence[str]) -> list[tuple[cases.Case,
 def _of_catalogue(
     chosen: Sequence[tuple[cases.Case, str]], console: Console, **settings: Any
 ) -> list[Report]:
-    def one(pair: tuple[cases.Case, str]) -> Report:
-        return cases.run(*pair, raises=False, **settings)
+    items = [(cases.registry.index(case), dtype, settings) for case, dtype in chosen]
+    # A process takes seconds to start, and an accelerator is lent to one.
+    shared = len(items) >= MANY and jax.default_backend() == "cpu"
+    reports = processes.mapped(_report, items, None if shared else 1)
+    with Progress(console=console, transient=True) as progress:
+        return list(progress.track(reports, len(items), description="checking"))
 
-    # Most of the time goes to compiling, which lets other threads run.
-    with (
-        Progress(console=console, transient=True) as progress,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
-        return list(progress.track(pool.map(one, chosen), len(chosen), description="checking"))
+
+def _report(item: tuple[int, str, Mapping[str, Any]]) -> Report:
+    number, dtype, settings = item
+    return cases.run(cases.registry[number], dtype, raises=False, **settings)
 
 
 def _of_rule(

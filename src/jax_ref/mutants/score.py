@@ -9,19 +9,16 @@ nothing is widened, no mistake of dtype is looked for.
 """
 
 import math
-import os
-import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import zip_longest
-from multiprocessing import get_context
 from typing import Any
 
 import jax
 
 from jax_ref import cases as registered
+from jax_ref import processes
 from jax_ref.cases.case import DTYPES, describe, run_one
 from jax_ref.mutants.equivalent import EQUIVALENT
 from jax_ref.mutants.mutant import Mutant, in_force
@@ -171,17 +168,7 @@ def outcomes(mutants: Sequence[Mutant], workers: int | None = None) -> Iterator[
       mutants: of the functions that the cases of the registry reach.
       workers: how many processes share the work; by default one a core, 1 for this one alone.
     """
-    workers = workers or os.cpu_count() or 1
-    if workers == 1:
-        yield from map(_of_our_own, mutants)
-        return
-    # A stop from the keyboard is for this process to answer; it takes the others down with it.
-    ignore = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=ignore)
-    try:
-        yield from pool.map(_of_our_own, mutants)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    yield from processes.mapped(_of_our_own, mutants, workers)
 
 
 def _of_our_own(mutant: Mutant) -> Outcome:
