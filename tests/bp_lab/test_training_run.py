@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -14,8 +15,7 @@ import pytest
 from PIL import Image
 
 from bp_lab.errors import InputError
-from bp_lab.runs import Config, engine, run, train
-from bp_lab.runs.checkpoint import opened
+from bp_lab.runs import Config, checkpoint, engine, run, train
 from bp_lab.runs.interrupt import Interrupted
 from jax_ref import GradientMismatch
 
@@ -208,8 +208,21 @@ def test_a_wrong_backward_is_caught_before_training(tmp_path: Path, monkeypatch)
     monkeypatch.setattr(engine, "hand_written", with_a_wrong_sign)
     with pytest.raises(GradientMismatch, match=r"δ\[0\]\[\d, \d+\]: hand .*, ratio -1"):
         train(dataclasses.replace(SMALL, check="first"), tmp_path / "run")
-    with opened(tmp_path / "run") as checkpoints:
-        assert checkpoints.latest({}) is None
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_run_saved_before_models_carried_anything_goes_on(tmp_path: Path, monkeypatch) -> None:
+    class OldState(NamedTuple):
+        params: Any
+        optimizer: Any
+        step: Any
+
+    out = tmp_path / "run"
+    whole = train(SMALL, tmp_path / "whole")
+    with monkeypatch.context() as before:
+        before.setattr(checkpoint, "_on_disk", lambda state: OldState(*state[:3]))
+        train(dataclasses.replace(SMALL, epochs=1), out)
+    assert train(SMALL, out, resume=True)["loss_curve"] == whole["loss_curve"]
 
 
 def test_check_every_second_epoch(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import jax
 
 from bp_lab.errors import InputError
 from bp_lab.runs import folder
+from manual_bp.train import State
 
 KEPT = 2
 
@@ -19,7 +20,7 @@ class Snapshot(NamedTuple):
     """Training after a whole number of epochs."""
 
     epoch: int
-    state: Any
+    state: State
     history: dict[str, Any]
 
 
@@ -44,11 +45,12 @@ class Checkpoints:
         self._manager.save(
             snapshot.epoch,
             args=args.Composite(
-                state=args.StandardSave(snapshot.state), history=args.JsonSave(snapshot.history)
+                state=args.StandardSave(_on_disk(snapshot.state)),
+                history=args.JsonSave(snapshot.history),
             ),
         )
 
-    def latest(self, like: Any) -> Snapshot | None:
+    def latest(self, like: State) -> Snapshot | None:
         """Return the last whole snapshot, its state in the structure of `like`; None without one.
 
         Raises:
@@ -58,7 +60,9 @@ class Checkpoints:
         if epoch is None:
             return None
         args = self._ocp.args
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), like)
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), _on_disk(like)
+        )
         try:
             found = self._manager.restore(
                 epoch,
@@ -69,11 +73,17 @@ class Checkpoints:
             expected = "a checkpoint of this run's network"
             place = str(self._path / str(epoch))
             raise InputError("checkpoint", place, expected, reason[0][:200]) from None
-        return Snapshot(epoch, found.state, found.history)
+        return Snapshot(epoch, like._replace(**found.state), found.history)
 
     def close(self) -> None:
         """Release what orbax holds."""
         self._manager.close()
+
+
+def _on_disk(state: State) -> dict[str, Any]:
+    """Return the state as it is saved: without `model` where that is (), as in older runs."""
+    parts = state._asdict()
+    return parts if jax.tree.leaves(state.model) else {k: parts[k] for k in parts if k != "model"}
 
 
 def _hide_late_reads() -> None:
