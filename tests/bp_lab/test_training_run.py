@@ -196,8 +196,8 @@ def test_both_engines_take_the_same_way(tmp_path: Path, optimizer: str) -> None:
 def test_a_wrong_backward_is_caught_before_training(tmp_path: Path, monkeypatch) -> None:
     hand_written = engine.hand_written
 
-    def with_a_wrong_sign(config: Config):
-        right = hand_written(config)
+    def with_a_wrong_sign(config: Config, **settings: bool):
+        right = hand_written(config, **settings)
 
         def wrong(params, *batch):
             loss, gradients, (first, *rest), carried = right(params, *batch)
