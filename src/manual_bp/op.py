@@ -13,7 +13,7 @@ Every complaint about an argument has one form: `linear: W: expected shape (3, _
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
 import jax
@@ -89,13 +89,35 @@ def expect_shape(
         raise ValueError(complaint(op, argument, wanted, array.shape))
 
 
-def expect_cotangent(op: str, dy: Any, shape: Sequence[int], dtype: Any) -> jax.Array:
-    """Return `dy` as an array, or raise unless it has its primal's shape and dtype."""
+def expect_cotangent(
+    op: str, dy: Any, shape: Sequence[int], dtype: Any, output: str = "y"
+) -> jax.Array:
+    """Return the cotangent of an output as an array, or raise unless it has its shape and dtype."""
     dy = jnp.asarray(dy)
     if dy.dtype != dtype:
-        raise TypeError(complaint(op, "dy", f"{dtype}, the dtype of y", dy.dtype))
-    expect_shape(op, "dy", dy, shape, "of y")
+        raise TypeError(complaint(op, f"d{output}", f"{dtype}, the dtype of {output}", dy.dtype))
+    expect_shape(op, f"d{output}", dy, shape, f"of {output}")
     return dy
+
+
+def expect_parts(op: str, dy: Any, outputs: Iterable[str]) -> tuple[Any, ...]:
+    """Return `dy`, or raise a ValueError unless it is a tuple of one part for each output."""
+    names = [f"d{output}" for output in outputs]
+    if not isinstance(dy, tuple) or len(dy) != len(names):
+        came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
+        raise ValueError(complaint(op, "dy", f"the tuple ({', '.join(names)})", came))
+    return dy
+
+
+def expect_cotangents(
+    op: str, dy: Any, shapes: Mapping[str, Sequence[int]], dtype: Any
+) -> tuple[jax.Array, ...]:
+    """Return the cotangents of several outputs in the dtype of sums, or raise unless they fit."""
+    parts = expect_parts(op, dy, shapes)
+    return tuple(
+        wide(expect_cotangent(op, part, shape, dtype, output))
+        for (output, shape), part in zip(shapes.items(), parts, strict=True)
+    )
 
 
 def expect_choice(op: str, argument: str, value: object, choices: Sequence[str]) -> None:

@@ -81,16 +81,18 @@ def test_a_short_sample_is_as_if_cut_and_alone(name: str) -> None:
 
 
 @every_cell
-def test_what_lies_beyond_the_length_counts_for_nothing(name: str) -> None:
+@pytest.mark.parametrize("padding", [1e4, np.nan])
+def test_what_lies_beyond_the_length_counts_for_nothing(name: str, padding: float) -> None:
     x, *rest = layer(name)
     lengths = jnp.asarray([3, 1])
     op = getattr(manual_bp, name)
-    spoilt = x.at[1, 1:].set(1e4)
+    spoilt = x.at[1, 1:].set(padding)
     (y, residual), (other, of_other) = (
         op.forward(one, *rest, lengths=lengths) for one in (x, spoilt)
     )
-    dy = tuple(random(*one.shape) for one in y)
-    gradients, of_spoilt = op.backward(residual, dy), op.backward(of_other, dy)
+    dys, *dfinals = (random(*one.shape) for one in y)
+    gradients = op.backward(residual, (dys, *dfinals))
+    of_spoilt = op.backward(of_other, (dys.at[1, 1:].set(padding), *dfinals))
     for came, wanted in zip(
         jax.tree.leaves((other, of_spoilt)), jax.tree.leaves((y, gradients)), strict=True
     ):

@@ -149,30 +149,9 @@ def backward(
 
     `dy` holds the cotangents of the three outputs. None for a scale or bias that was None.
     """
-    return _pull(residual, *expect_cotangents(dy, residual.x))
-
-
-def expect_cotangents(dy: Any, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the cotangents of the outputs, in the dtype of sums, or raise unless they fit."""
-    if not isinstance(dy, tuple) or len(dy) != 3:
-        came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
-        expected = "the tuple (dy, dnew_running_mean, dnew_running_var)"
-        raise ValueError(op.complaint(NAME, "dy", expected, came))
-    dy, dmean, dvar = dy
-    return (
-        op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype)),
-        _of_statistic("new_running_mean", dmean, x),
-        _of_statistic("new_running_var", dvar, x),
-    )
-
-
-def _of_statistic(output: str, cotangent: Any, x: jax.Array) -> jax.Array:
-    cotangent = jnp.asarray(cotangent)
-    if cotangent.dtype != x.dtype:
-        expected = f"{x.dtype}, the dtype of {output}"
-        raise TypeError(op.complaint(NAME, f"d{output}", expected, cotangent.dtype))
-    op.expect_shape(NAME, f"d{output}", cotangent, x.shape[-1:], f"of {output}")
-    return op.wide(cotangent)
+    x, of_features = residual.x, residual.x.shape[-1:]
+    shapes = {"y": x.shape, "new_running_mean": of_features, "new_running_var": of_features}
+    return _pull(residual, *op.expect_cotangents(NAME, dy, shapes, x.dtype))
 
 
 def _pull(

@@ -103,8 +103,8 @@ def backward(
         cotangents.
     """
     outputs = ("ys", "finals", "reverse_finals")
-    dys, dfinals, dreverse_finals = sequence.expect_parts(NAME, dy, outputs)
-    dys = sequence.expect_cotangent(NAME, "ys", dys, residual.shape, residual.dtype)
+    dys, dfinals, dreverse_finals = op.expect_parts(NAME, dy, outputs)
+    dys = op.expect_cotangent(NAME, dys, residual.shape, residual.dtype, "ys")
     lengths, back = residual.lengths, residual.layer.op.backward
     dy_onward, turned = jnp.split(dys, [residual.width], 2)  # (1)
     dy_reverse = _turn(turned, lengths)  # (1)

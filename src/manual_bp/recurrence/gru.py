@@ -30,7 +30,8 @@ Kinks    none.
 Extremes The gates and their slopes are finite for every u. Half precision is computed in float32,
          what is saved by time is kept in float32, and every result is rounded once.
 Lengths  A length outside 0 … t is an error; under `jit`, where values cannot be read, one below 0
-         counts as 0 and one above t as t.
+         counts as 0 and one above t as t. What x and dy hold beyond it counts for nothing, be it
+         NaN.
 Source   Cho et al. 2014, arXiv:1406.1078; the form with the reset after the product: cuDNN 5
 """
 
@@ -103,6 +104,7 @@ def forward(
     if reset == "before" and b_n is not None:
         raise ValueError(op.complaint(NAME, "b_n", "None for reset='before'", b_n.shape))
     lengths = sequence.expect_lengths(NAME, lengths, x)
+    x = sequence.without_padding(x, lengths)
     U_rz, U_n = jnp.split(op.wide(U), [2 * h], 1)
 
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
@@ -138,7 +140,7 @@ def backward(
     """
     x, h0, dtype, h = residual.x, residual.h0, residual.x.dtype, residual.h0.shape[1]
     shapes = {"ys": (*x.shape[:2], h), "h_T": h0.shape}
-    dys, dh_T = sequence.expect_cotangents(NAME, dy, shapes, dtype)
+    dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     U_rz, U_n = jnp.split(op.wide(residual.U), [2 * h], 1)
     after = residual.reset == "after"
     u_r, u_z, u_n = residual.u

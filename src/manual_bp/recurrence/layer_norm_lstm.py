@@ -31,7 +31,8 @@ Extremes Finite where all features of a product are equal: N is 0 there and r = 
          N(c) = 0, so that c is seen by c_T alone. Half precision is computed in float32, what is
          saved by time is kept in float32, and every result is rounded once.
 Lengths  A length outside 0 … t is an error; under `jit`, where values cannot be read, one below 0
-         counts as 0 and one above t as t.
+         counts as 0 and one above t as t. What x and dy hold beyond it counts for nothing, be it
+         NaN.
 Source   Ba, Kiros & Hinton 2016, arXiv:1607.06450, supplement, its three biases of the gates as one
 """
 
@@ -130,6 +131,7 @@ def forward(
     for argument, array in (("scale_c", scale_c), ("bias_c", bias_c)):
         op.expect_shape(NAME, argument, array, (h,), f"for h0 of shape {h0.shape}")
     lengths = sequence.expect_lengths(NAME, lengths, x)
+    x = sequence.without_padding(x, lengths)
     shared.expect_epsilon(NAME, epsilon)
     U_wide = op.wide(U)
 
@@ -175,7 +177,7 @@ def backward(
     """
     x, h0, c0, epsilon = residual.x, residual.h0, residual.c0, residual.epsilon
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape, "c_T": c0.shape}
-    dys, dh_T, dc_T = sequence.expect_cotangents(NAME, dy, shapes, x.dtype)
+    dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, x.dtype)
     W, U, scale_c = op.wide(residual.W), op.wide(residual.U), residual.scale_c
     previous_h = sequence.before(h0, residual.y)
     projected, r_x = _normalise(sequence.by_time(x, W), epsilon)

@@ -27,7 +27,8 @@ Kinks    none.
 Extremes The gates and their slopes are finite for every u. Half precision is computed in float32,
          what is saved by time is kept in float32, and every result is rounded once.
 Lengths  A length outside 0 … t is an error; under `jit`, where values cannot be read, one below 0
-         counts as 0 and one above t as t.
+         counts as 0 and one above t as t. What x and dy hold beyond it counts for nothing, be it
+         NaN.
 Source   Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 (forget gate), Gers,
          Schraudolph & Schmidhuber 2002 (peepholes); Sak, Senior & Beaufays 2014, arXiv:1402.1128
          (projection); Graves 2013, arXiv:1308.0850
@@ -114,6 +115,7 @@ def forward(
     peephole = sequence.optional(NAME, "peephole", peephole, x, (3, h), why)
     projection = sequence.optional(NAME, "projection", projection, x, (h, outputs), why)
     lengths = sequence.expect_lengths(NAME, lengths, x)
+    x = sequence.without_padding(x, lengths)
     U_wide = op.wide(U)
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
@@ -157,7 +159,7 @@ def backward(
     """
     x, h0, c0, dtype = residual.x, residual.h0, residual.c0, residual.x.dtype
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape, "c_T": c0.shape}
-    dys, dh_T, dc_T = sequence.expect_cotangents(NAME, dy, shapes, dtype)
+    dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     W, U = op.wide(residual.W), op.wide(residual.U)
     peephole, projection = residual.peephole, residual.projection
     previous = sequence.before(c0, residual.c)

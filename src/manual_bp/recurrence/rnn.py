@@ -24,7 +24,8 @@ Kinks    relu at u = 0: `slope_at_zero`, 1 by default; 0 is PyTorch's.
 Extremes tanh and its slope are finite for every u. Half precision is computed in float32, the state
          and u are kept in float32, and every result is rounded once.
 Lengths  A length outside 0 … t is an error; under `jit`, where values cannot be read, one below 0
-         counts as 0 and one above t as t.
+         counts as 0 and one above t as t. What x and dy hold beyond it counts for nothing, be it
+         NaN.
 Source   Elman 1990, Cognitive Science 14; Werbos 1990, "Backpropagation through time"
 """
 
@@ -94,6 +95,7 @@ def forward(
     sequence.expect_weights(NAME, x, hidden, W, U, hidden)
     b = sequence.optional(NAME, "b", b, x, (hidden,), f"for W of shape {W.shape}")
     lengths = sequence.expect_lengths(NAME, lengths, x)
+    x = sequence.without_padding(x, lengths)
     U_wide = op.wide(U)
 
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
@@ -125,7 +127,7 @@ def backward(
     """
     x, h0, u, dtype = residual.x, residual.h0, residual.u, residual.x.dtype
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape}
-    dys, dh_T = sequence.expect_cotangents(NAME, dy, shapes, dtype)
+    dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     W, U = op.wide(residual.W), op.wide(residual.U)
     if residual.activation == "tanh":
         slope = sequence.tanh_slope(u)  # (7)

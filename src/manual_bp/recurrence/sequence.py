@@ -1,10 +1,10 @@
-"""What the recurrent layers share: lengths, masks, products over time, cotangents of many outputs.
+"""What the recurrent layers share: lengths, masks, gates, products over time.
 
 Inside a layer time comes first, as `lax.scan` wants it, and half precision is float32.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -78,6 +78,17 @@ def choose(mask: jax.Array | None, inside: jax.Array, outside: jax.Array | float
     return inside if mask is None else jnp.where(mask, inside, outside)
 
 
+def without_padding(
+    x: Float[Array, "batch time n"], lengths: Integer[Array, " batch"] | None
+) -> jax.Array:
+    """Return x with zeros beyond the lengths: what stands there, as NaN, would outlive a mask.
+
+    In the products for the weights it meets a δ of 0, and 0 × NaN is NaN.
+    """
+    mask = active(lengths, x.shape[1])
+    return x if mask is None else choose(mask.swapaxes(0, 1), x, 0.0)
+
+
 def sigmoid(u: jax.Array) -> jax.Array:
     """Return 1/(1+e^(−u))."""
     return 1 / (1 + jnp.exp(-u))
@@ -121,35 +132,3 @@ def outer(left: jax.Array, right: jax.Array) -> jax.Array:
     """Return Σ leftᵀ right over time and batch."""
     rows = math.prod(left.shape[:2])
     return left.reshape(rows, left.shape[2]).T @ right.reshape(rows, right.shape[2])
-
-
-def expect_parts(name: str, dy: Any, outputs: Sequence[str]) -> tuple[Any, ...]:
-    """Return `dy`, or raise a ValueError unless it is a tuple of one part for each output."""
-    if not isinstance(dy, tuple) or len(dy) != len(outputs):
-        wanted = f"the tuple ({', '.join(f'd{output}' for output in outputs)})"
-        came = f"{len(dy)} of them" if isinstance(dy, tuple) else type(dy).__name__
-        raise ValueError(op.complaint(name, "dy", wanted, came))
-    return dy
-
-
-def expect_cotangent(
-    name: str, output: str, dy: Any, shape: Sequence[int], dtype: Any
-) -> jax.Array:
-    """Return the cotangent of one of several outputs as an array, or raise unless it fits it."""
-    array = jnp.asarray(dy)
-    if array.dtype != dtype:
-        expected = f"{dtype}, the dtype of {output}"
-        raise TypeError(op.complaint(name, f"d{output}", expected, array.dtype))
-    op.expect_shape(name, f"d{output}", array, shape, f"of {output}")
-    return array
-
-
-def expect_cotangents(
-    name: str, dy: Any, shapes: Mapping[str, Sequence[int]], dtype: Any
-) -> tuple[jax.Array, ...]:
-    """Return the cotangents of all outputs in wide dtype, or raise unless they fit them."""
-    parts = expect_parts(name, dy, tuple(shapes))
-    return tuple(
-        op.wide(expect_cotangent(name, output, one, shape, dtype))
-        for (output, shape), one in zip(shapes.items(), parts, strict=True)
-    )

@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Integer
 
 from manual_bp import op
 from manual_bp.models.chain import Parameters, Stage
-from manual_bp.recurrence import sequence
 
 NAME = "stacked"
 Finals = tuple[Any, ...]
@@ -81,7 +80,7 @@ def backward(
       ValueError: `dy` does not have the structure of the outputs, or a layer refuses its
         cotangents.
     """
-    dys, dfinals = sequence.expect_parts(NAME, dy, ("ys", "finals"))
+    dys, dfinals = op.expect_parts(NAME, dy, ("ys", "finals"))
     if len(dfinals) != len(residual.ops):
         expected = f"one tuple for each of {len(residual.ops)} layers"
         raise ValueError(op.complaint(NAME, "dfinals", expected, len(dfinals)))
