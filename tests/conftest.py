@@ -3,8 +3,7 @@
 import os
 from collections.abc import Iterator
 
-# Nearly all of a test's time goes to compiling programs that run once. A test of what optimised
-# code does compiles it with options of its own.
+# Nearly all of a test's time goes to compiling programs that run once.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
