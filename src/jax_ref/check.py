@@ -23,14 +23,10 @@ import numpy as np
 
 from jax_ref import compiling, explain, kinks_at, thorough
 from jax_ref.errors import CheckError
-from jax_ref.examine import (
-    Examination,
-    Findings,
-    float64_findings,
-    precision_findings,
-    stream,
-)
+from jax_ref.examine import Examination, Findings, float64_findings
 from jax_ref.oracles import finite_difference
+from jax_ref.points import stream
+from jax_ref.precision import precision_findings
 from jax_ref.subject import Pair, Rule, Subject
 from jax_ref.verdict import GradientMismatch, Report, Verdict
 

@@ -19,29 +19,23 @@ import numpy as np
 
 from jax_ref import locate, naming
 from jax_ref.errors import CheckError
-from jax_ref.oracles import kinks, truth
-from jax_ref.oracles.autodiff import is_differentiable
+from jax_ref.oracles import kinks
 from jax_ref.oracles.jaxprs import TracingError, every_equation
+from jax_ref.points import BESIDE, Point, noise, on_host, short_decimals, stacked
 from jax_ref.subject import Leaves, Subject, inexact, with_float0
 from jax_ref.verdict import Row, Verdict, compare
 from jax_ref.witnesses import (
     difference_rows,
     output_rows,
-    precision_row,
     structure_rows,
 )
 
-NEIGHBOURS = 7
-BESIDE = 2  # neighbours whose distance to the truth measures its noise in float64
-FACTOR = 8  # by which noise may exceed what a few neighbours showed
 COMBINED = (-2.0, 0.5)  # a c₁ + b c₂, exact in every dtype
-HALF = -0.5
 LOUD = 1e-6  # noise of that share of a gradient has a cause
 NEAR = 1e-5  # a comparison that turns within such a step may bend a difference
 AT = 1e-12  # one that turns within such a step does so at the point
 MARGIN = 100  # by which differences may miss their tolerance where jax.grad agrees
 JAX = f"jax{os.sep}_src"
-_COTANGENTS = 0x64  # tells the stream of the cotangents from others of the same seed
 DIFFERENCES = ("finite difference", "five points", "Taylor remainder")
 
 
@@ -64,70 +58,6 @@ class Findings:
     true: dict[str, Any] = field(default_factory=dict)
     dy: list[Any] = field(default_factory=list)
     wide: "Findings | None" = None
-
-
-@dataclass(frozen=True)
-class Point:
-    """The arrays at which a subject is evaluated, and the cotangents that it pulls back."""
-
-    chosen: tuple[Any, ...]
-    rest: tuple[Any, ...]
-    dy: tuple[Any, ...]
-
-    def beside(self, rng: np.random.Generator) -> "Point":
-        """Return a point an ulp away."""
-        return Point(*truth.beside((self.chosen, self.rest, self.dy), rng))
-
-    def in_float64(self) -> "Point":
-        """Return the same point in float64."""
-        return Point(*truth.in_float64((self.chosen, self.rest, self.dy)))
-
-
-def stream(seed: int) -> np.random.Generator:
-    """Return a stream of random numbers that are not those of NumPy's generator of this seed.
-
-    Whoever draws the inputs from that one must not meet them again as cotangents.
-    """
-    return np.random.default_rng([seed, _COTANGENTS])
-
-
-def short_decimals(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Return random numbers of two decimals in ±[0.1, 2]: to be read, and rarely of sum 0."""
-
-    def draw() -> Any:
-        return rng.integers(10, 201, shape) * rng.choice([-1, 1], shape) / 100
-
-    if jnp.issubdtype(dtype, jnp.complexfloating):
-        return jax.device_put((draw() + 1j * draw()).astype(dtype))
-    return jax.device_put(np.asarray(draw()).astype(dtype))
-
-
-def on_host(tree: Any) -> Any:
-    """Return a pytree with its arrays as NumPy's: a slice of one on the device is compiled."""
-
-    def moved(leaf: Any) -> Any:
-        plain = isinstance(leaf, jax.Array) and isinstance(leaf.dtype, np.dtype)
-        return np.asarray(leaf) if plain else leaf
-
-    return jax.tree.map(moved, tree)
-
-
-def stacked(groups: Sequence[Sequence[Any]], *combinations: tuple[float, ...]) -> tuple[Any, ...]:
-    """Return linear combinations of the arrays of each group, stacked on a new first axis."""
-
-    # In NumPy, as an eager operation on the device compiles anew for every shape.
-    def combine(factors: tuple[float, ...], group: Sequence[Any]) -> Any:
-        terms = (
-            np.asarray(f, a.dtype) * np.asarray(a) for f, a in zip(factors, group, strict=True)
-        )
-        return sum(terms)
-
-    return tuple(
-        jax.device_put(
-            np.stack([combine(factors, group) for factors in combinations]).astype(group[0].dtype)
-        )
-        for group in groups
-    )
 
 
 def _inner(c: Any, y: Any) -> Any:
@@ -376,90 +306,6 @@ def linearity_rows(
             compare("linearity", leaf, combined, expected, tolerance, noise(combined, moved))
         )
     return rows
-
-
-def precision_findings(examination: Examination, point: Point, *, x64: bool) -> Findings:
-    """Return what the float64 truth says of a point in lower precision.
-
-    Args:
-      examination: the subject.
-      point: of a lower precision.
-      x64: whether float64 was enabled where the check was called; the hand runs as it would there.
-    """
-    subject, rng = examination.subject, examination.rng
-    found = Findings(dy=list(point.dy))
-    undecorated = subject.undecorated
-    dtype = subject.arguments.dtype
-
-    def low(chosen: Leaves, rest: Leaves, dys: Leaves) -> tuple[Any, ...]:
-        y, pulled = examination.by_hand(chosen, rest, dys)
-        return y, pulled, *automatic(chosen, rest, [dy[0] for dy in dys])
-
-    def automatic(chosen: Leaves, rest: Leaves, dy: Leaves) -> tuple[Any, Any]:
-        if undecorated is None:
-            return None, None
-        y, back = jax.vjp(
-            lambda *chosen: undecorated(*subject.arguments.build(chosen, rest)), *chosen
-        )
-        return y, list(back(with_float0(y, dy)))
-
-    def exact(chosen: Leaves, rest: Leaves, dy: Leaves) -> tuple[Any, Any]:
-        if subject.reference is not None:
-            return examination.by_autodiff(chosen, rest, dy)
-        y, pulled = examination.by_hand(chosen, rest, [leaf[None] for leaf in dy])
-        return y, [leaf[0] for leaf in pulled]
-
-    low_program, exact_program = subject.compile(low, low=True), subject.compile(exact)
-
-    def at(point: Point) -> tuple[Any, ...]:
-        with jax.enable_x64(x64):
-            dys = stacked([(dy,) for dy in point.dy], (1.0,), (HALF,))
-            came = on_host(low_program(point.chosen, point.rest, dys))
-        wide = point.in_float64()
-        return *came, *on_host(exact_program(wide.chosen, wide.rest, wide.dy))
-
-    def both(y: Any, cotangents: Leaves) -> dict[str, Any]:
-        values = naming.of_tree(y, "y")
-        floating = {leaf: v for leaf, v in values.items() if is_differentiable(v)}
-        return floating | examination.named(cotangents)
-
-    y, pulled, own_y, own, true_y, true = at(point)
-    refuse_nan(subject, true_y)
-    hand = both(y, [leaf[0] for leaf in pulled])
-    exactly = both(true_y, true)
-    found.hand = {leaf: np.asarray(hand[leaf]) for leaf in subject.arguments.paths}
-    found.true = {leaf: np.asarray(exactly[leaf]) for leaf in subject.arguments.paths}
-    sides = [at(point.beside(rng)) for _ in range(NEIGHBOURS)]
-    if undecorated is not None:
-        pairs = [(both(own_y, own), exactly)]
-        pairs += [(both(side[2], side[3]), both(side[4], side[5])) for side in sides]
-    else:
-        # How far the truth moves within an ulp is the least error to expect.
-        pairs = [(both(side[4], side[5]), exactly) for side in sides]
-    found.rows += [
-        precision_row(
-            leaf, hand[leaf], exactly[leaf], [(a[leaf], t[leaf]) for a, t in pairs], dtype,
-            infinities=leaf not in subject.arguments.paths,
-        )
-        for leaf in hand
-    ]  # fmt: skip
-    tolerance = 4 * float(jnp.finfo(dtype).eps)
-    for leaf, (first, halved) in examination.named(pulled).items():
-        smallest = 4 * float(jnp.finfo(dtype).smallest_subnormal)
-        expected = HALF * np.asarray(first, np.float64)
-        found.rows.append(compare("linearity", leaf, halved, expected, tolerance, smallest))
-    return found
-
-
-def noise(value: Any, moved: Sequence[Any]) -> float:
-    """Return how far a value moves when everything that it is made of moves by an ulp."""
-    value = np.asarray(value)
-    if not value.size or not np.issubdtype(value.dtype, np.inexact):
-        return 0.0
-    with np.errstate(invalid="ignore"):
-        distances = [np.abs(np.asarray(other) - value) for other in moved]
-    finite = [float(d[np.isfinite(d)].max(initial=0)) for d in distances]
-    return FACTOR * max(finite, default=0.0)
 
 
 def _size(value: Any) -> float:

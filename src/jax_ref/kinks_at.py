@@ -24,11 +24,11 @@ from jax_ref.examine import (
     NEAR,
     Examination,
     Findings,
-    Point,
     differences,
     weighed,
 )
 from jax_ref.oracles import finite_difference
+from jax_ref.points import Point
 from jax_ref.verdict import Row, Verdict
 
 COORDINATES = 64

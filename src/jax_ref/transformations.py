@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ref.compiling import UNTRACEABLE
-from jax_ref.examine import BESIDE, Examination, Findings, Point, noise
+from jax_ref.examine import Examination, Findings
+from jax_ref.points import BESIDE, Point, noise
 from jax_ref.subject import Leaves, in_a_line, with_float0
 from jax_ref.verdict import Row, Verdict, compare
 

@@ -11,7 +11,7 @@ import pytest
 import manual_bp
 from jax_ref import cases
 from jax_ref.cases.case import Options, Sizes
-from jax_ref.examine import short_decimals
+from jax_ref.points import short_decimals
 from manual_bp import op
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")

@@ -17,13 +17,22 @@ What only refuses bad input is left alone: `raise` and the condition before it, 
 """
 
 import ast
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
 
-from jax_ref.mutants.reach import REFUSES, Seen
+from jax_ref.mutants.reach import Seen
+from jax_ref.mutants.spots import (
+    SUMS,
+    Spot,
+    like,
+    minus,
+    name_of,
+    number_of,
+    spots,
+    swapped,
+    written,
+)
 
 ZEROED = "zeroed"  # the name of the function that makes a slot zero
 
@@ -74,31 +83,6 @@ CALLED = {
 }
 FUNCTIONS = {"exp", "expm1", "log", "log1p", "sin", "tanh", "erf"}
 APPLIED = FUNCTIONS | {"abs", "cos", "sqrt", "rsqrt", "square", "sign", "conj", "flip", "reversed"}
-SUMS = {"sum", "mean", "max", "min", "var", "cumsum"}
-OVER_AXES = SUMS | {
-    "prod",
-    "any",
-    "all",
-    "argmax",
-    "expand_dims",
-    "squeeze",
-    "tensordot",
-    "moveaxis",
-    "swapaxes",
-    "roll",
-    "flip",
-}
-OVER_AXES |= {
-    "cumprod",
-    "concatenate",
-    "stack",
-    "take",
-    "repeat",
-    "pull_back",
-    "normalise",
-    "log_normalise",
-}
-AXES = {"axis", "axes", "keepdims"}
 PRODUCTS = {"matmul", "tensordot", "dot"}
 NUMBERS = FUNCTIONS | SUMS | PRODUCTS | {"einsum", "where", "wide", "per_sample", "pull_back"}
 ORDERED = {"asarray", "full_like", "broadcast_to", "issubdtype", "where", "map", "astype"}
@@ -121,14 +105,6 @@ class Edit:
     new: ast.expr
 
 
-class _Spot(NamedTuple):
-    """An expression in its surroundings."""
-
-    node: ast.AST
-    parent: ast.AST
-    role: str  # "index", "axis" or ""
-
-
 def edits(part: ast.AST, seen: Seen, *, saved: bool = False) -> Iterator[Edit]:
     """Yield the edits of all expressions in a part of a function.
 
@@ -139,7 +115,7 @@ def edits(part: ast.AST, seen: Seen, *, saved: bool = False) -> Iterator[Edit]:
     """
     if saved:
         yield from _other_saved(part, seen)
-    for spot in _spots(part, part, ""):
+    for spot in spots(part, part, ""):
         for kind, change in CHANGES:
             for new in change(spot):
                 assert isinstance(spot.node, ast.expr)
@@ -151,107 +127,17 @@ def edits(part: ast.AST, seen: Seen, *, saved: bool = False) -> Iterator[Edit]:
             yield from _slots(spot.node.value, seen)
 
 
-def _spots(node: ast.AST, parent: ast.AST, role: str) -> Iterator[_Spot]:  # noqa: C901  by kind
-    if _refuses(node) or isinstance(getattr(node, "ctx", None), ast.Store):
-        return
-    yield _Spot(node, parent, role)
-    if _number(node) is not None:
-        return
-    match node:
-        case ast.Call(func=func, args=args, keywords=keywords):
-            yield from _spots(func, node, "")
-            over_axes = _name(node) in OVER_AXES
-            for arg in args:
-                yield from _spots(arg, node, "axis" if over_axes else "")
-            for keyword in keywords:
-                if keyword.arg != "strict":
-                    yield from _spots(keyword.value, keyword, "axis" * (keyword.arg in AXES))
-        case ast.Subscript(value=value, slice=index):
-            yield from _spots(value, node, "")
-            yield from _spots(index, node, "index")
-        case ast.Tuple() | ast.Slice() | ast.Starred():
-            for child in ast.iter_child_nodes(node):
-                yield from _spots(child, node, role)
-        case ast.AnnAssign(value=ast.expr() as value):
-            yield from _spots(value, node, "")
-        case ast.Lambda(body=body):
-            yield from _spots(body, node, "")
-        case ast.FunctionDef(body=body):
-            for statement in body:
-                yield from _spots(statement, node, "")
-        case _:
-            for child in ast.iter_child_nodes(node):
-                yield from _spots(child, node, "")
-
-
-def _refuses(node: ast.AST) -> bool:
-    match node:
-        case ast.Raise() | ast.Assert() | ast.JoinedStr():
-            return True
-        case ast.Call():
-            return bool(REFUSES.match(_name(node)))
-        case ast.If(body=[ast.Raise()]):
-            return True
-        case ast.Constant(value=str()):
-            return True
-    return False
-
-
-def _name(call: ast.expr) -> str:
-    """Return the name of the function that is called, without its module or object."""
-    match call:
-        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
-            return name
-    return ""
-
-
-def _number(node: ast.AST) -> Any:
-    """Return the value of a number as written, with its sign; None for all else."""
-    match node:
-        case ast.Constant(value=bool()):
-            return None
-        case ast.Constant(value=int() | float() as value):
-            return value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-            return -value
-    return None
-
-
-def _written(value: Any) -> ast.expr:
-    if isinstance(value, int | float) and not isinstance(value, bool) and value < 0:
-        return ast.UnaryOp(ast.USub(), ast.Constant(-value))
-    return ast.Constant(value)
-
-
-def _like(node: ast.expr, **changed: Any) -> ast.expr:
-    """Return a copy of a node with other fields."""
-    new = copy.copy(node)
-    for field, value in changed.items():
-        setattr(new, field, value)
-    return new
-
-
-def _minus(node: ast.expr) -> ast.expr:
-    return ast.UnaryOp(ast.USub(), node)
-
-
-def _swapped(items: list[Any], i: int, j: int) -> list[Any]:
-    items = list(items)
-    items[i], items[j] = items[j], items[i]
-    return items
-
-
-def _sign(spot: _Spot) -> Iterator[ast.expr]:
+def _sign(spot: Spot) -> Iterator[ast.expr]:
     match spot.node:
         case ast.BinOp(op=ast.Add() | ast.Sub() as op) as node:
-            yield _like(node, op=EXCHANGED[type(op)]())
-        case ast.UnaryOp(op=ast.USub(), operand=operand) if _number(spot.node) is None:
+            yield like(node, op=EXCHANGED[type(op)]())
+        case ast.UnaryOp(op=ast.USub(), operand=operand) if number_of(spot.node) is None:
             yield operand
     if _is_term(spot) and isinstance(spot.node, ast.expr):
-        yield _minus(spot.node)
+        yield minus(spot.node)
 
 
-def _is_term(spot: _Spot) -> bool:
+def _is_term(spot: Spot) -> bool:
     """Return whether an expression is a number whose sign is not that of what it stands in."""
     match spot.parent:
         case ast.BinOp(op=ast.Mult() | ast.Div() | ast.Pow() | ast.MatMult()) | ast.UnaryOp():
@@ -264,26 +150,26 @@ def _is_term(spot: _Spot) -> bool:
         case ast.Name() | ast.Attribute():
             if not isinstance(spot.parent, ast.Call) or _is_called(spot):
                 return False
-            return _name(spot.parent) in FUNCTIONS
+            return name_of(spot.parent) in FUNCTIONS
         case ast.Call():
-            return _name(spot.node) in NUMBERS
+            return name_of(spot.node) in NUMBERS
     return False
 
 
-def _operand(spot: _Spot) -> Iterator[ast.expr]:
+def _operand(spot: Spot) -> Iterator[ast.expr]:
     match spot.node:
         case ast.BinOp(left=left, op=op, right=right) as node:
             if isinstance(op, ast.Mult | ast.Div | ast.Pow):
-                yield _like(node, op=EXCHANGED[type(op)]())
+                yield like(node, op=EXCHANGED[type(op)]())
             if isinstance(op, ast.Sub | ast.Div | ast.Pow | ast.MatMult):
-                yield _like(node, left=right, right=left)
+                yield like(node, left=right, right=left)
             if isinstance(op, ast.MatMult):
-                yield from (_like(node, left=other) for other in _transposed(left))
-                yield from (_like(node, right=other) for other in _transposed(right))
-        case ast.Call(args=args) as node if _name(node) in PRODUCTS:
+                yield from (like(node, left=other) for other in _transposed(left))
+                yield from (like(node, right=other) for other in _transposed(right))
+        case ast.Call(args=args) as node if name_of(node) in PRODUCTS:
             for i, arg in enumerate(args[:2]):
                 for other in _transposed(arg):
-                    yield _like(node, args=[*args[:i], other, *args[i + 1 :]])
+                    yield like(node, args=[*args[:i], other, *args[i + 1 :]])
 
 
 def _transposed(node: ast.expr) -> Iterator[ast.expr]:
@@ -295,30 +181,30 @@ def _is_transposed(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and node.attr in ("T", "mT")
 
 
-def _axis(spot: _Spot) -> Iterator[ast.expr]:
+def _axis(spot: Spot) -> Iterator[ast.expr]:
     match spot:
-        case _Spot(ast.Attribute(value=value) as node, _, _) if _is_transposed(node):
+        case Spot(ast.Attribute(value=value) as node, _, _) if _is_transposed(node):
             yield value
-        case _Spot(ast.Constant(value=bool() as value), _, "axis"):
+        case Spot(ast.Constant(value=bool() as value), _, "axis"):
             yield ast.Constant(not value)
-        case _Spot(node, _, "axis") if (axis := _number(node)) is not None:
-            yield from (_written(other) for other in (0, -1, 1, None) if other != axis)
-        case _Spot(ast.Attribute(attr="axis"), _, _):
-            yield from (_written(other) for other in (0, -1, None))
-        case _Spot(ast.Subscript(value=value, slice=ast.Tuple(elts=elts)) as node, _, _):
+        case Spot(node, _, "axis") if (axis := number_of(node)) is not None:
+            yield from (written(other) for other in (0, -1, 1, None) if other != axis)
+        case Spot(ast.Attribute(attr="axis"), _, _):
+            yield from (written(other) for other in (0, -1, None))
+        case Spot(ast.Subscript(value=value, slice=ast.Tuple(elts=elts)) as node, _, _):
             if _adds_axes(elts):
                 yield value
-                yield _like(node, slice=ast.Tuple(elts[::-1], ast.Load()))
+                yield like(node, slice=ast.Tuple(elts[::-1], ast.Load()))
 
 
-def _is_same_axis(spot: _Spot, new: ast.expr, seen: Seen) -> bool:
+def _is_same_axis(spot: Spot, new: ast.expr, seen: Seen) -> bool:
     """Return whether the new number names the same axis of an array of one known rank."""
     match spot.parent:
         case ast.Call(func=ast.Attribute(value=ast.Name(id=name))) if (
             len(ranks := seen.ranks.get(name, set())) == 1
         ):
             (rank,) = ranks
-            old, other = _number(spot.node), _number(new)
+            old, other = number_of(spot.node), number_of(new)
             return rank > 0 and None not in (old, other) and (old - other) % rank == 0
     return False
 
@@ -328,37 +214,37 @@ def _adds_axes(elts: list[ast.expr]) -> bool:
     return all(isinstance(e, ast.Constant) and e.value in (None, ...) for e in elts)
 
 
-def _index(spot: _Spot) -> Iterator[ast.expr]:
+def _index(spot: Spot) -> Iterator[ast.expr]:
     match spot:
-        case _Spot(ast.Slice(lower=lower, upper=upper) as node, _, _):
+        case Spot(ast.Slice(lower=lower, upper=upper) as node, _, _):
             if lower is None:
-                yield _like(node, lower=ast.Constant(1))
+                yield like(node, lower=ast.Constant(1))
             if upper is None:
-                yield _like(node, upper=_written(-1))
-        case _Spot(node, _, "index") if isinstance(at := _number(node), int):
+                yield like(node, upper=written(-1))
+        case Spot(node, _, "index") if isinstance(at := number_of(node), int):
             others = {at + 1, at - 1, {0: -1, -1: 0}.get(at, at)} - {at}
-            yield from map(_written, sorted(others))
+            yield from map(written, sorted(others))
 
 
-def _constant(spot: _Spot) -> Iterator[ast.expr]:
+def _constant(spot: Spot) -> Iterator[ast.expr]:
     if spot.role:
         return
     if isinstance(spot.node, ast.Constant) and isinstance(spot.node.value, bool):
         yield ast.Constant(not spot.node.value)
-    elif (value := _number(spot.node)) is not None:
+    elif (value := number_of(spot.node)) is not None:
         others = dict.fromkeys((value + 1, 2 * value, -value, type(value)(0)))
-        yield from (_written(other) for other in others if other != value)
+        yield from (written(other) for other in others if other != value)
 
 
-def _dropped(spot: _Spot) -> Iterator[ast.expr]:
+def _dropped(spot: Spot) -> Iterator[ast.expr]:
     match spot.node:
         case ast.BinOp(left=left, op=ast.Add() | ast.Mult() | ast.BitAnd(), right=right):
             yield from (left, right)
         case ast.BinOp(left=left, op=ast.Sub(), right=right):
-            yield from (left, _minus(right))
+            yield from (left, minus(right))
         case ast.BinOp(left=left, op=ast.Div(), right=right):
             yield left
-            if _number(left) != 1:
+            if number_of(left) != 1:
                 yield ast.BinOp(ast.Constant(1), ast.Div(), right)
         case ast.BinOp(left=left, op=ast.Pow() | ast.BitOr()):
             yield left
@@ -366,60 +252,60 @@ def _dropped(spot: _Spot) -> Iterator[ast.expr]:
             yield ast.Constant(None)
 
 
-def _comparison(spot: _Spot) -> Iterator[ast.expr]:
+def _comparison(spot: Spot) -> Iterator[ast.expr]:
     match spot.node:
         case ast.Compare(ops=[op]) as node:
-            yield from (_like(node, ops=[other()]) for other in COMPARED[type(op)])
+            yield from (like(node, ops=[other()]) for other in COMPARED[type(op)])
         case ast.BoolOp(op=op, values=values) as node:
-            yield _like(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
+            yield like(node, op=ast.Or() if isinstance(op, ast.And) else ast.And())
             yield from values
         case ast.BinOp(op=ast.BitAnd() | ast.BitOr() as op) as node:
-            yield _like(node, op=EXCHANGED[type(op)]())
+            yield like(node, op=EXCHANGED[type(op)]())
         case ast.UnaryOp(op=ast.Not() | ast.Invert(), operand=operand):
             yield operand
         case ast.IfExp(body=body, orelse=other) as node:
-            yield _like(node, body=other, orelse=body)
+            yield like(node, body=other, orelse=body)
             yield from (body, other)
-        case ast.Call(args=[condition, a, b]) as node if _name(node) == "where":
-            yield _like(node, args=[condition, b, a])
+        case ast.Call(args=[condition, a, b]) as node if name_of(node) == "where":
+            yield like(node, args=[condition, b, a])
             yield from (a, b)
     match spot:
-        case _Spot(ast.expr() as asked, ast.If(test=test), _) if asked is test:
+        case Spot(ast.expr() as asked, ast.If(test=test), _) if asked is test:
             if not isinstance(asked, ast.Compare):
                 yield ast.UnaryOp(ast.Not(), asked)
 
 
-def _dtype(spot: _Spot) -> Iterator[ast.expr]:
+def _dtype(spot: Spot) -> Iterator[ast.expr]:
     match spot.node:
         case ast.Call(func=ast.Attribute(attr="astype", value=value)):
             yield value
-        case ast.Call(args=[value]) if _name(spot.node) in ("wide", "wide_dtype"):
+        case ast.Call(args=[value]) if name_of(spot.node) in ("wide", "wide_dtype"):
             yield value
         case ast.Call(keywords=keywords) as node:
             for keyword in keywords:
                 if keyword.arg in DTYPES:
-                    yield _like(node, keywords=[k for k in keywords if k is not keyword])
+                    yield like(node, keywords=[k for k in keywords if k is not keyword])
 
 
-def _call(spot: _Spot) -> Iterator[ast.expr]:
+def _call(spot: Spot) -> Iterator[ast.expr]:
     match spot.node:
-        case ast.Call(func=ast.Attribute() as func) as node if _name(node) in CALLED:
-            if _name(node) == "prod":
-                yield _like(node, func=ast.Name("sum", ast.Load()))
+        case ast.Call(func=ast.Attribute() as func) as node if name_of(node) in CALLED:
+            if name_of(node) == "prod":
+                yield like(node, func=ast.Name("sum", ast.Load()))
             else:
-                yield _like(node, func=_like(func, attr=CALLED[func.attr]))
+                yield like(node, func=like(func, attr=CALLED[func.attr]))
         case ast.Attribute(attr=name) as node if name in CALLED and not _is_called(spot):
-            yield _like(node, attr=CALLED[name])
+            yield like(node, attr=CALLED[name])
     match spot.node:
-        case ast.Call(args=[value]) if _name(spot.node) in APPLIED:
+        case ast.Call(args=[value]) if name_of(spot.node) in APPLIED:
             yield value
 
 
-def _is_called(spot: _Spot) -> bool:
+def _is_called(spot: Spot) -> bool:
     return isinstance(spot.parent, ast.Call) and spot.parent.func is spot.node
 
 
-CHANGES: tuple[tuple[str, Callable[[_Spot], Iterator[ast.expr]]], ...] = (
+CHANGES: tuple[tuple[str, Callable[[Spot], Iterator[ast.expr]]], ...] = (
     ("sign", _sign),
     ("operand", _operand),
     ("axis", _axis),
@@ -436,23 +322,23 @@ KINDS = (*(kind for kind, _ in CHANGES), "swapped return", "wrong residual")
 def _slots(returned: ast.Tuple, seen: Seen) -> Iterator[Edit]:
     slots = returned.elts
     for i, j in combinations(range(len(slots)), 2):
-        yield Edit("swapped return", returned, _like(returned, elts=_swapped(slots, i, j)))
+        yield Edit("swapped return", returned, like(returned, elts=swapped(slots, i, j)))
     for i, slot in enumerate(slots):
         if isinstance(slot, ast.Name) and slot.id in seen.ranks:
-            yield Edit("sign", slot, _minus(slot))
+            yield Edit("sign", slot, minus(slot))
         if not isinstance(slot, ast.Constant | ast.Starred):
             zero = ast.Call(ast.Name(ZEROED, ast.Load()), [slot], [])
             others = [*slots[:i], zero, *slots[i + 1 :]]
-            yield Edit("swapped return", returned, _like(returned, elts=others))
+            yield Edit("swapped return", returned, like(returned, elts=others))
 
 
 def _exchanged_arguments(node: ast.AST, seen: Seen) -> Iterator[Edit]:
-    if not isinstance(node, ast.Call) or _name(node) in ORDERED:
+    if not isinstance(node, ast.Call) or name_of(node) in ORDERED:
         return
     for i, (a, b) in enumerate(zip(node.args, node.args[1:], strict=False)):
         kinds = {_sort(a, seen), _sort(b, seen)}
         if kinds == {"array"} or kinds == {"other"}:
-            yield Edit("operand", node, _like(node, args=_swapped(node.args, i, i + 1)))
+            yield Edit("operand", node, like(node, args=swapped(node.args, i, i + 1)))
 
 
 def _sort(node: ast.expr, seen: Seen) -> str:
@@ -470,16 +356,16 @@ def _sort(node: ast.expr, seen: Seen) -> str:
     return "array" if "array" in inner else "other"
 
 
-def _other_field(spot: _Spot, seen: Seen) -> Iterator[Edit]:
+def _other_field(spot: Spot, seen: Seen) -> Iterator[Edit]:
     match spot.node:
         case ast.Attribute(value=ast.Name(id=owner), attr=attr) as node if owner in seen.fields:
             fields = seen.fields[owner]
             for other, sort in fields.items():
                 if other != attr and sort and sort == fields.get(attr) and not _is_form(spot):
-                    yield Edit("wrong residual", node, _like(node, attr=other))
+                    yield Edit("wrong residual", node, like(node, attr=other))
 
 
-def _is_form(spot: _Spot) -> bool:
+def _is_form(spot: Spot) -> bool:
     """Return whether only the shape or the dtype of an expression is read."""
     return isinstance(spot.parent, ast.Attribute) and spot.parent.attr in ("shape", "dtype")
 
