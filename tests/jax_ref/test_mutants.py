@@ -289,6 +289,21 @@ def test_a_verdict_that_the_original_has_too_kills_nothing(toy: ModuleType) -> N
     assert found["return w / dy"].status == KILLED
 
 
+def test_a_trial_that_cannot_tell_is_passed_over(
+    toy: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = toy_case(toy, blind)
+    unseen = next(m for m in mutants([case], toy.__name__) if m.mutated == "return dy * w")
+    seen = next(m for m in mutants([case], toy.__name__) if m.mutated == "return w / dy")
+    tried: list[str] = []
+    whole = Trial.outcome
+    monkeypatch.setattr(Trial, "outcome", lambda trial: tried.append(str(trial)) or whole(trial))
+    assert Judge([case]).outcome(unseen).status == SURVIVED
+    assert tried == []
+    assert Judge([case]).outcome(seen).status == KILLED
+    assert len(tried) == 2  # the mutant and the original
+
+
 def test_a_killed_mutant_says_who_killed_it(toy: ModuleType) -> None:
     found = of_toy(toy, toy_case(toy, blind), toy_case(toy, seeing, "seeing"))
     outcome = found["return dy * w"]
