@@ -1,4 +1,4 @@
-"""Convolutions: any shape, padding by hand, equalities among the ops, PyTorch, bad input."""
+"""Convolutions: any shape, padding by hand, equalities among the ops, bad input."""
 
 from typing import Any
 
@@ -463,54 +463,3 @@ def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations
     assert message(TypeError, op.backward, residual, jnp.ones(y.shape, F32)) == (
         f"{name}: dy: expected float64, the dtype of y, got float32"
     )
-
-
-def to_torch(a: jax.Array) -> Any:
-    """Return (b, *size, c) as PyTorch's (b, c, *size), to be differentiated."""
-    torch = pytest.importorskip("torch")
-    return torch.tensor(np.moveaxis(np.asarray(a), -1, 1), requires_grad=True)
-
-
-def from_torch(tensor: Any) -> np.ndarray:
-    return np.moveaxis(tensor.detach().numpy(), 1, -1)
-
-
-@pytest.mark.parametrize("axes", [1, 2, 3])
-def test_conv_is_pytorch_s(axes: int) -> None:
-    torch = pytest.importorskip("torch")
-    size, kernel = (7, 6, 5)[:axes], (3, 2, 1)[:axes]
-    x, W, b = random(2, *size, 4), random(*kernel, 2, 6), random(6)
-    settings = {"dilation": 2, "groups": 2}
-    u, residual = conv.forward(x, W, b, strides=2, padding=1, **settings)
-    dy = random(*u.shape, seed=1)
-    dx, dW, db = conv.backward(residual, dy)
-    their_x = to_torch(x)
-    their_W = torch.tensor(np.moveaxis(np.asarray(W), (-1, -2), (0, 1)), requires_grad=True)
-    their_b = torch.tensor(np.asarray(b), requires_grad=True)
-    convolve = (torch.conv1d, torch.conv2d, torch.conv3d)[axes - 1]
-    theirs = convolve(their_x, their_W, their_b, stride=2, padding=1, **settings)
-    theirs.backward(to_torch(dy).detach())
-    close(u, from_torch(theirs))
-    close(dx, from_torch(their_x.grad))
-    close(dW, np.moveaxis(their_W.grad.numpy(), (0, 1), (-1, -2)))
-    close(db, their_b.grad.numpy())
-
-
-def test_transposed_conv_is_pytorch_s() -> None:
-    torch = pytest.importorskip("torch")
-    x, W, b = random(2, 5, 4, 4), random(3, 2, 2, 6), random(6)
-    settings = {"padding": 1, "output_padding": 1, "dilation": 2, "groups": 2}
-    u, residual = transposed_conv.forward(x, W, b, strides=2, **settings)
-    dy = random(*u.shape, seed=1)
-    dx, dW, db = transposed_conv.backward(residual, dy)
-    # PyTorch's weight is (c, m / groups, *kernel), ours (*kernel, c / groups, m).
-    blocks = np.asarray(W).reshape(3, 2, 2, 2, 3).transpose(3, 2, 4, 0, 1).reshape(4, 3, 3, 2)
-    their_x, their_W = to_torch(x), torch.tensor(blocks, requires_grad=True)
-    their_b = torch.tensor(np.asarray(b), requires_grad=True)
-    theirs = torch.nn.functional.conv_transpose2d(their_x, their_W, their_b, stride=2, **settings)
-    theirs.backward(to_torch(dy).detach())
-    close(u, from_torch(theirs))
-    close(dx, from_torch(their_x.grad))
-    gradient = their_W.grad.numpy().reshape(2, 2, 3, 3, 2).transpose(3, 4, 1, 0, 2)
-    close(dW, gradient.reshape(W.shape))
-    close(db, their_b.grad.numpy())

@@ -77,20 +77,6 @@ def test_optax_agrees() -> None:
     np.testing.assert_allclose(dlogits, wanted, rtol=1e-9, atol=1e-9)
 
 
-def test_pytorch_agrees() -> None:
-    torch = pytest.importorskip("torch")
-    logits, labels = normal(3, 6, 4), np.asarray([[1, 1, 2], [3, 1, 1], [2, 1, 1]])
-    T, L = np.asarray([6, 4, 5]), np.asarray([3, 2, 1])
-    u = torch.tensor(np.asarray(logits), requires_grad=True)
-    log_p = torch.log_softmax(u, -1).transpose(0, 1)
-    lengths = torch.tensor(T), torch.tensor(L)
-    theirs = torch.nn.functional.ctc_loss(log_p, torch.tensor(labels), *lengths, reduction="none")
-    theirs.sum().backward()
-    loss, dlogits = pull(logits, *map(jnp.asarray, (labels, T, L)))
-    np.testing.assert_allclose(loss, theirs.detach().numpy(), rtol=1e-10)
-    np.testing.assert_allclose(dlogits, u.grad.numpy(), rtol=1e-9, atol=1e-12)
-
-
 def test_one_step_and_one_label_are_the_softmax_cross_entropy_of_that_label() -> None:
     logits = normal(3, 1, 4)
     labels = jnp.asarray([[1], [3], [2]])

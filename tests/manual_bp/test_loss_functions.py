@@ -308,25 +308,6 @@ def test_settings_of_softmax_cross_entropy_are_checked(without_annotations: None
     )
 
 
-def test_pytorch_agrees_on_smoothed_weighted_and_ignored_labels() -> None:
-    torch = pytest.importorskip("torch")
-    logits = np.random.default_rng(0).standard_normal((4, 3))
-    labels, weights = np.asarray([0, -100, 1, 2]), (0.5, 2.0, 0.25)
-    u = torch.tensor(logits, requires_grad=True)
-    theirs = torch.nn.functional.cross_entropy(
-        u,
-        torch.tensor(labels),
-        weight=torch.tensor(weights, dtype=u.dtype),
-        label_smoothing=0.2,
-        reduction="sum",
-    )
-    theirs.backward()
-    settings = {"class_weights": weights, "label_smoothing": 0.2, "ignored_label": -100}
-    loss, du = settled(jnp.asarray(logits), jnp.asarray(labels), reduction="sum", **settings)
-    np.testing.assert_allclose(loss, theirs.item(), rtol=1e-12)
-    np.testing.assert_allclose(du, u.grad.numpy(), rtol=1e-12, atol=1e-15)
-
-
 @pytest.mark.parametrize(("dtype", "classes"), [("int8", 200), ("int8", 300), ("uint8", 300)])
 def test_there_may_be_more_classes_than_the_labels_dtype_can_count(
     dtype: str, classes: int, without_annotations: None
@@ -703,47 +684,3 @@ def test_pairs_that_are_alike_are_the_squared_error() -> None:
     loss, da, db, _ = pull("contrastive", *pair, jnp.ones(3))
     for one, other in zip((loss, da, db), pull("squared_error", *pair), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13)
-
-
-def test_pytorch_agrees_on_margins_and_angles() -> None:
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    points, labels = rng.standard_normal((3, 4, 5)), rng.integers(0, 5, 4)
-    losses = torch.nn.functional
-    for name, args, theirs in (
-        ("negative_log_likelihood", (points[0], labels), losses.nll_loss),
-        # PyTorch divides by the number of classes.
-        (
-            "multiclass_hinge",
-            (points[0], labels),
-            lambda s, k: 5 * losses.multi_margin_loss(s, k),
-        ),
-        ("cosine", tuple(points[:2]), lambda a, b: (1 - losses.cosine_similarity(a, b)).mean()),
-        ("triplet", tuple(points), lambda *x: losses.triplet_margin_loss(*x, eps=0.0)),
-    ):
-        tensors = [torch.tensor(x, requires_grad=x.dtype == float) for x in args]
-        loss = theirs(*tensors)
-        loss.backward()
-        ours, *cotangents = pull(name, *map(jnp.asarray, args), reduction="mean")
-        np.testing.assert_allclose(ours, loss.item(), rtol=1e-10)
-        for tensor, cotangent in zip(tensors, cotangents, strict=True):
-            if cotangent is not None:
-                np.testing.assert_allclose(cotangent, tensor.grad.numpy(), rtol=1e-9, atol=1e-12)
-
-
-def test_pytorch_agrees_on_regression_losses() -> None:
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((4, 3)), rng.uniform(0.1, 0.9, (4, 3))
-    theirs = {
-        "absolute_error": torch.nn.functional.l1_loss,
-        "huber": torch.nn.functional.huber_loss,
-        "kl_divergence": torch.nn.functional.kl_div,
-    }
-    for name, function in theirs.items():
-        x = torch.tensor(a, requires_grad=True)
-        loss = function(x, torch.tensor(b), reduction="sum")
-        loss.backward()
-        ours, dx, _ = pull(name, jnp.asarray(a), jnp.asarray(b), reduction="sum")
-        np.testing.assert_allclose(ours, loss.item(), rtol=1e-12)
-        np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-12, atol=1e-15)

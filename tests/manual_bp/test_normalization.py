@@ -1,4 +1,4 @@
-"""Normalisations: any shape, Jacobians, constant and far inputs, bad input, PyTorch."""
+"""Normalisations: any shape, Jacobians, constant and far inputs, bad input."""
 
 from functools import partial
 from typing import Any
@@ -415,63 +415,3 @@ def test_l2_normalize_and_weight_norm_complain(without_annotations: None) -> Non
     assert complaint(TypeError, forward, v, jnp.ones(3, F32)) == (
         "weight_norm: g: expected float64, the dtype of v, got float32"
     )
-
-
-def _by_torch(torch: Any, function: Any, arrays: Any, dy: Any) -> tuple[Any, ...]:
-    """Return the output and the cotangents of all arrays."""
-    leaves = [torch.tensor(np.array(array), requires_grad=True) for array in arrays]
-    y = function(*leaves)
-    y.backward(torch.tensor(np.array(dy)))
-    return y.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)
-
-
-def _last(came: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return y and dx, whose channels come second, with these last, and the other cotangents."""
-    return *(np.moveaxis(array, 1, -1) for array in came[:2]), *came[2:]
-
-
-def test_the_normalisations_agree_with_torch() -> None:
-    torch = pytest.importorskip("torch")
-    f = torch.nn.functional
-    x, dy = random(3, 5, 7, 4), random(3, 5, 7, 4, seed=1)
-    scale, bias = random(4, seed=2), random(4, seed=3)
-    first = [jnp.moveaxis(array, -1, 1) for array in (x, dy)]
-
-    def agree(came: tuple[Any, ...], wanted: tuple[Any, ...]) -> None:
-        for one, other in zip(came, wanted, strict=True):
-            np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
-
-    arrays = (x, scale, bias)
-    wanted = _by_torch(torch, lambda x, s, b: f.layer_norm(x, (4,), s, b), arrays, dy)
-    agree(pull("layer_norm", *arrays, dy=dy), wanted)
-    wanted = _by_torch(torch, lambda x, s: f.rms_norm(x, (4,), s, 1e-5), arrays[:2], dy)
-    agree(pull("rms_norm", *arrays[:2], dy=dy), wanted)
-    placed = (first[0], scale, bias)
-    wanted = _by_torch(torch, lambda x, s, b: f.group_norm(x, 2, s, b), placed, first[1])
-    agree(pull("group_norm", *arrays, dy=dy, groups=2), _last(wanted))
-    wanted = _by_torch(
-        torch, lambda x, s, b: f.instance_norm(x, weight=s, bias=b), placed, first[1]
-    )
-    agree(pull("instance_norm", *arrays, dy=dy), _last(wanted))
-    wanted = _by_torch(torch, lambda x: f.normalize(x, dim=1), (x,), dy)
-    agree(pull("l2_normalize", x, dy=dy, axis=1), wanted)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_batch_norm_agrees_with_torch(training: bool) -> None:
-    torch = pytest.importorskip("torch")
-    x, dy = random(3, 5, 4), random(3, 5, 4, seed=1)
-    scale, bias, mean, var = (random(4, seed=k) for k in (2, 3, 4, 5))
-    var = var**2 + 0.1
-    running = [torch.tensor(np.array(one)) for one in (mean, var)]
-
-    def function(x: Any, s: Any, b: Any) -> Any:
-        return torch.nn.functional.batch_norm(x, *running, s, b, training, 0.1, 1e-5)
-
-    arrays = (jnp.moveaxis(x, -1, 1), scale, bias)
-    wanted = _last(_by_torch(torch, function, arrays, jnp.moveaxis(dy, -1, 1)))
-    (y, *new), *cotangents = pull(
-        "batch_norm", x, scale, bias, mean, var, dy=(dy, mean * 0, var * 0), training=training
-    )
-    for one, other in zip((y, *cotangents[:3], *new), (*wanted, *running), strict=True):
-        np.testing.assert_allclose(one, np.asarray(other), rtol=1e-11, atol=1e-12)

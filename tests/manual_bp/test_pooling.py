@@ -1,4 +1,4 @@
-"""Pooling: any shape and window, ties, padding, extremes, other writings, PyTorch, bad input."""
+"""Pooling: any shape and window, ties, padding, extremes, other writings, bad input."""
 
 import itertools
 from typing import Any
@@ -324,57 +324,6 @@ def test_half_precision_means_do_not_stall(full: int, dtype: str) -> None:
         y, _ = pull(name, x, **settings)
         wanted = jnp.asarray((full + 6) / 8, dtype)
         assert y.ravel().tolist() == [float(wanted)]
-
-
-def test_pytorch_agrees() -> None:
-    torch = pytest.importorskip("torch")
-    functional = torch.nn.functional
-    x = np.round(np.abs(np.random.default_rng(0).standard_normal((2, 7, 6, 3))), 3) + 0.1
-    explicit = ((1, 1), (0, 0))
-    pairs: tuple[tuple[str, dict[str, Any], Any], ...] = (
-        (
-            "max_pool",
-            {"window": (3, 2), "strides": (2, 1), "padding": explicit, "dilation": (1, 2)},
-            lambda t: functional.max_pool2d(t, (3, 2), (2, 1), (1, 0), (1, 2)),
-        ),
-        (
-            "mean_pool",
-            {"window": (3, 2), "strides": (2, 1), "padding": explicit},
-            lambda t: functional.avg_pool2d(t, (3, 2), (2, 1), (1, 0)),
-        ),
-        (
-            "mean_pool",
-            {"window": (3, 2), "strides": (2, 1), "padding": explicit, "count_padding": False},
-            lambda t: functional.avg_pool2d(t, (3, 2), (2, 1), (1, 0), count_include_pad=False),
-        ),
-        (
-            "lp_pool",
-            {"window": (3, 2), "strides": (2, 1), "p": 3.0},
-            lambda t: functional.lp_pool2d(t, 3.0, (3, 2), (2, 1)),
-        ),
-        (
-            "adaptive_mean_pool",
-            {"size": (3, 4)},
-            lambda t: functional.adaptive_avg_pool2d(t, (3, 4)),
-        ),
-        (
-            "adaptive_max_pool",
-            {"size": (8, 4)},
-            lambda t: functional.adaptive_max_pool2d(t, (8, 4)),
-        ),
-        ("global_mean_pool", {}, lambda t: t.mean((2, 3))),
-        ("global_max_pool", {}, lambda t: t.amax((2, 3))),
-    )
-    for name, settings, theirs in pairs:
-        t = torch.tensor(np.moveaxis(x, -1, 1), requires_grad=True)
-        theirs_y = theirs(t)
-        y, residual = getattr(manual_bp, name).forward(jnp.asarray(x), **settings)
-        dy = random(*y.shape, seed=1)
-        (dx,) = getattr(manual_bp, name).backward(residual, dy)
-        theirs_y.backward(torch.tensor(np.moveaxis(np.asarray(dy), -1, 1)))
-        wanted = np.moveaxis(theirs_y.detach().numpy(), 1, -1)
-        np.testing.assert_allclose(y, wanted, rtol=1e-12)
-        np.testing.assert_allclose(dx, np.moveaxis(t.grad.numpy(), 1, -1), rtol=1e-12, atol=1e-14)
 
 
 def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:

@@ -99,19 +99,6 @@ def test_half_precision_sums_do_not_stall(dtype: str) -> None:
     assert (dW.tolist(), db.tolist()) == ([[[4096]]], [4096])
 
 
-def test_pytorch_agrees() -> None:
-    torch = pytest.importorskip("torch")
-    arrays = random(4, 3), random(4, 2, seed=1), random(5, 3, 2, seed=2), random(5, seed=3)
-    tensors = [torch.tensor(np.asarray(array), requires_grad=True) for array in arrays]
-    dy = random(4, 5, seed=4)
-    wanted = torch.nn.functional.bilinear(*tensors)
-    wanted.backward(torch.tensor(np.asarray(dy)))
-    y, *cotangents = pull("bilinear", *arrays, dy=dy)
-    np.testing.assert_allclose(y, wanted.detach().numpy(), rtol=1e-12)
-    for came, tensor in zip(cotangents, tensors, strict=True):
-        np.testing.assert_allclose(came, tensor.grad.numpy(), rtol=1e-12)
-
-
 F32 = jnp.float32
 X, Z, W = jnp.ones((5, 3)), jnp.ones((5, 2)), jnp.ones((4, 3, 2))
 WRONG: list[tuple[str, type[Exception], tuple[Any, ...], str]] = [

@@ -1,4 +1,4 @@
-"""Recurrent layers: any shape, lengths, kinks, extremes, PyTorch's layers, bad input."""
+"""Recurrent layers: any shape, lengths, kinks, extremes, bad input."""
 
 from typing import Any
 
@@ -377,78 +377,3 @@ def test_bad_weights_of_an_lstm_are_refused(without_annotations: None) -> None:
     assert complaint(ValueError, forward, x, h0, c0, *weights, None, jnp.ones((5, 4))) == (
         "lstm: projection: expected shape (5, 5) for c0 of shape (2, 5), got (5, 4)"
     )
-
-
-def against_torch(module: Any, args: list[Any], name: str, **settings: Any) -> None:
-    """Hold outputs, dx, d(states), dW, dU and db against a PyTorch layer of one direction."""
-    torch = pytest.importorskip("torch")
-    states = CELLS[name][1]
-    x, *rest = args
-    initial, (W, U, b) = rest[:states], rest[states : states + 3]
-    y, dy, (dx, *d_rest) = pull(name, *args, **settings)
-    theirs = module(x.shape[2], U.shape[0], batch_first=True, dtype=torch.float64)
-    for parameter, value in (("weight_ih_l0", W.T), ("weight_hh_l0", U.T), ("bias_ih_l0", b)):
-        getattr(theirs, parameter).data = torch.tensor(np.array(value))
-    theirs.bias_hh_l0.data.zero_()
-    inputs = [torch.tensor(np.array(one), requires_grad=True) for one in (x, *initial)]
-    first = [one[None] for one in inputs[1:]]
-    outputs, last = theirs(inputs[0], first[0] if states == 1 else tuple(first))
-    finals = (last,) if states == 1 else last
-    upstream = [torch.tensor(np.array(one)) for one in dy]
-    torch.autograd.backward([outputs, *finals], [upstream[0], *(one[None] for one in upstream[1:])])
-    pairs = [(y[0], outputs), *zip(y[1:], (one[0] for one in finals), strict=True)]
-    pairs += [(came, one.grad) for came, one in zip((dx, *d_rest[:states]), inputs, strict=True)]
-    dW, dU, db = d_rest[states : states + 3]
-    pairs += [(dW.T, theirs.weight_ih_l0.grad), (dU.T, theirs.weight_hh_l0.grad)]
-    pairs += [(db, theirs.bias_ih_l0.grad)]
-    for came, wanted in pairs:
-        np.testing.assert_allclose(came, wanted.detach().numpy(), rtol=1e-11, atol=1e-13)
-
-
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_pytorch_has_the_same_rnn(activation: str) -> None:
-    torch = pytest.importorskip("torch")
-
-    def module(n: int, h: int, **settings: Any) -> Any:
-        return torch.nn.RNN(n, h, nonlinearity=activation, **settings)
-
-    against_torch(module, layer("rnn"), "rnn", activation=activation)
-
-
-def test_pytorch_has_the_same_lstm_and_gru() -> None:
-    torch = pytest.importorskip("torch")
-    against_torch(torch.nn.LSTM, layer("lstm"), "lstm")
-    against_torch(torch.nn.GRU, layer("gru"), "gru")
-
-
-def test_pytorch_has_the_same_stack_of_grus_in_both_directions() -> None:
-    torch = pytest.importorskip("torch")
-    theirs = torch.nn.GRU(4, 3, 2, batch_first=True, bidirectional=True, dtype=torch.float64)
-
-    def of(name: str) -> Any:
-        return jnp.asarray(getattr(theirs, name).detach().numpy())
-
-    def parameters(which: str) -> tuple[Any, ...]:
-        W, U = of(f"weight_ih_{which}").T, of(f"weight_hh_{which}").T
-        of_input, of_state = of(f"bias_ih_{which}"), of(f"bias_hh_{which}")
-        return jnp.zeros((2, 3)), W, U, of_input.at[:6].add(of_state[:6]), of_state[6:]
-
-    names = [(f"l{layer}", f"l{layer}_reverse") for layer in range(2)]
-    theta = tuple((parameters(onward), parameters(reverse)) for onward, reverse in names)
-    layers = (Stage(manual_bp.bidirectional, (("layer", Stage(manual_bp.gru)),)),) * 2
-    x = random(2, 5, 4)
-    y, dy, (dx, dtheta, _) = pull("stacked", x, theta, layers=layers)
-    seen = torch.tensor(np.array(x), requires_grad=True)
-    outputs, last = theirs(seen)
-    dlast = np.stack(jax.tree.leaves(dy[1]))
-    upstream = [torch.tensor(np.array(dy[0])), torch.tensor(dlast)]
-    torch.autograd.backward([outputs, last], upstream)
-    pairs = [(y[0], outputs), (jnp.stack(jax.tree.leaves(y[1])), last), (dx, seen.grad)]
-    for both, directions in zip(names, dtheta, strict=True):
-        for which, (_, dW, dU, db, db_n) in zip(both, directions, strict=True):
-            pairs += [(dW.T, getattr(theirs, f"weight_ih_{which}").grad)]
-            pairs += [(dU.T, getattr(theirs, f"weight_hh_{which}").grad)]
-            pairs += [(db, getattr(theirs, f"bias_ih_{which}").grad)]
-            pairs += [(db_n, getattr(theirs, f"bias_hh_{which}").grad[6:])]
-    for came, wanted in pairs:
-        np.testing.assert_allclose(came, wanted.detach().numpy(), rtol=1e-11, atol=1e-13)

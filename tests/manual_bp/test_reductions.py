@@ -264,27 +264,6 @@ def test_the_gradient_of_logsumexp_is_softmax() -> None:
     np.testing.assert_allclose(dx, manual_bp.softmax.forward(x)[0], rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", [*REDUCTIONS, *SCANS])
-def test_pytorch_agrees(name: str) -> None:
-    torch = pytest.importorskip("torch")
-    functions = {
-        "reduce_sum": torch.sum,
-        "reduce_mean": torch.mean,
-        "reduce_max": lambda x, axis: torch.max(x, axis).values,
-        "reduce_min": lambda x, axis: torch.min(x, axis).values,
-        "reduce_prod": torch.prod,
-    }
-    function = functions.get(name) or getattr(torch, name)
-    for axis in (0, 1):
-        x = torch.tensor(np.asarray(random(3, 4)), requires_grad=True)
-        wanted = function(x, axis)
-        dy = random(*wanted.shape, seed=1)
-        wanted.backward(torch.tensor(np.asarray(dy)))
-        y, dx = pull(name, jnp.asarray(x.detach().numpy()), dy, axis=axis)
-        np.testing.assert_allclose(y, wanted.detach().numpy(), rtol=1e-13)
-        np.testing.assert_allclose(dx, x.grad.numpy(), rtol=1e-12)
-
-
 def message(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
     with pytest.raises(kind) as caught:
         function(*args, **keywords)

@@ -1,4 +1,4 @@
-"""Resampling: any shape and size, both conventions of corners, PyTorch's order, bad input."""
+"""Resampling: any shape and size, both conventions of corners, bad input."""
 
 from typing import Any
 
@@ -124,35 +124,6 @@ def test_a_shuffle_undoes_the_other_and_so_do_their_backwards(factor: int) -> No
     np.testing.assert_array_equal(back, dx)
     np.testing.assert_array_equal(dback, y)
     np.testing.assert_array_equal(manual_bp.pixel_unshuffle.forward(y, factor=factor)[0], few)
-
-
-def test_pytorch_agrees() -> None:
-    torch = pytest.importorskip("torch")
-    functional = torch.nn.functional
-    x = np.random.default_rng(0).standard_normal((2, 6, 8, 4))
-    for name, settings, theirs in (
-        ("upsample_nearest", {"size": (9, 5)}, lambda t: functional.interpolate(t, size=(9, 5))),
-        *(
-            (
-                "upsample_linear",
-                {"size": (9, 5), "align_corners": corners},
-                lambda t, corners=corners: functional.interpolate(
-                    t, size=(9, 5), mode="bilinear", align_corners=corners
-                ),
-            )
-            for corners in (False, True)
-        ),
-        ("pixel_shuffle", {"factor": 2}, lambda t: functional.pixel_shuffle(t, 2)),
-        ("pixel_unshuffle", {"factor": 2}, lambda t: functional.pixel_unshuffle(t, 2)),
-    ):
-        t = torch.tensor(np.moveaxis(x, -1, 1), requires_grad=True)
-        theirs_y = theirs(t)
-        wanted = np.moveaxis(theirs_y.detach().numpy(), 1, -1)
-        dy = random(*wanted.shape, seed=1)
-        theirs_y.backward(torch.tensor(np.moveaxis(np.asarray(dy), -1, 1)))
-        y, dx = pull(name, jnp.asarray(x), dy, **settings)
-        np.testing.assert_allclose(y, wanted, rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(dx, np.moveaxis(t.grad.numpy(), 1, -1), rtol=1e-12, atol=1e-14)
 
 
 def complaint(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
