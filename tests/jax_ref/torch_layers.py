@@ -481,6 +481,25 @@ def cnn(params: Any, x: Tensor, *, activation: Any) -> Tensor:
     return x
 
 
+def resnet(
+    params: Any, x: Tensor, statistics: Any, *, activation: Any, **settings: Any
+) -> tuple[Tensor, Any]:
+    f, left, renewed = OPS[activation.name], iter(statistics), []
+
+    def unit(parameters: Any, x: Tensor, strides: int = 1) -> Tensor:
+        u = conv(x, parameters.W, strides=strides)
+        u, *new = batch_norm(u, parameters.scale, parameters.bias, *next(left), **settings)
+        renewed.append(new)
+        return u
+
+    x = f(unit(params.stem, x))
+    for number, block in enumerate(params.blocks):
+        strides = 2 if number else 1
+        v = unit(block.second, f(unit(block.first, x, strides)))
+        x = f(v + (x if block.shortcut is None else unit(block.shortcut, x, strides)))
+    return functional.linear(x.mean((1, 2)), params.V.T, params.c), renewed
+
+
 def recurrent(params: Any, x: Tensor, *, cell: Any, **settings: Any) -> Tensor:
     W, U, b, V, c = params
     name = name_of(cell)
@@ -502,7 +521,7 @@ OPS = {
             *(upsample_nearest, upsample_linear, pixel_shuffle, pixel_unshuffle),
             *(layer_norm, rms_norm, group_norm, instance_norm, batch_norm),
             *(l2_normalize, weight_norm),
-            *(bidirectional, stacked, chain, mlp, cnn, recurrent),
+            *(bidirectional, stacked, chain, mlp, cnn, resnet, recurrent),
         )
     },
 }
