@@ -70,7 +70,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int8
+from jaxtyping import Array, Bool, Float, Int8
 
 from manual_bp import op
 
@@ -82,7 +82,7 @@ Kinks = tuple[tuple[float, float | str], ...]
 class Residual:
     """What the backward pass of an elementwise function needs; `settings` are static."""
 
-    saved: Float[Array, "*shape"] | Int8[Array, "*shape"] | None
+    saved: Float[Array, "*shape"] | Int8[Array, "*shape"] | Bool[Array, "*shape"] | None
     shape: tuple[int, ...] = op.static()
     dtype: Any = op.static()
     settings: Settings = op.static()
@@ -176,7 +176,7 @@ def _keep_u(u: jax.Array, _y: jax.Array) -> jax.Array:
 
 
 def _inside(least: float, most: float, u: jax.Array, _y: jax.Array) -> jax.Array:
-    return ((u >= least) & (u <= most)).astype(jnp.int8)
+    return (u >= least) & (u <= most)
 
 
 def _widened(slope: Callable[..., jax.Array], u: jax.Array, dtype: Any, **settings: float) -> Any:
@@ -280,7 +280,7 @@ def _exponential(u: jax.Array, alpha: float) -> jax.Array:
 
 
 def _exponential_slope(u: jax.Array, alpha: float) -> jax.Array:
-    return jnp.where(u >= 0, 1, alpha * jnp.exp(jnp.minimum(u, 0)))
+    return jnp.where(u >= 0, 1, alpha * jnp.exp(-jnp.abs(u)))
 
 
 elu = Elementwise(
@@ -324,28 +324,32 @@ silu = Elementwise(
 
 QUICK = 1.702
 
+
+def _gelu_quick_slope(u: jax.Array) -> jax.Array:
+    v = QUICK * u
+    return _logistic(v) + QUICK * (u * _logistic_slope(v))
+
+
 gelu_quick = Elementwise(
     name="gelu_quick",
     formula="y = u σ(1.702u);  y' = σ(1.702u) + 1.702u σ'(1.702u)",
     value=lambda u: u * _logistic(QUICK * u),
     keep=_keep_u,
-    slope=partial(
-        _widened, lambda u: _logistic(QUICK * u) + QUICK * (u * _logistic_slope(QUICK * u))
-    ),
+    slope=partial(_widened, _gelu_quick_slope),
 )
 
 CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
 
 
-def _in_tanh(u: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return 2v, 2v' and the u that they are of: beyond ±50 σ(2v) is 0 or 1, and u³ may be ∞."""
+def _in_tanh(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return 2v and 2uv', of ±50 where u is beyond: there σ(2v) is 0 or 1, and u³ may be ∞."""
     u = jnp.clip(u, -50, 50)
-    return 2 * ROOT * (u + CUBIC * u**3), 2 * ROOT * (1 + 3 * CUBIC * u**2), u
+    return 2 * ROOT * (u + CUBIC * u**3), 2 * ROOT * (u + 3 * CUBIC * u**3)
 
 
 def _gelu_tanh_slope(u: jax.Array) -> jax.Array:
-    v, dv, u = _in_tanh(u)
-    return _logistic(v) + u * _logistic_slope(v) * dv
+    v, u_dv = _in_tanh(u)
+    return _logistic(v) + _logistic_slope(v) * u_dv
 
 
 gelu_tanh = Elementwise(
@@ -413,7 +417,7 @@ hard_sigmoid = Elementwise(
     formula="y = min(max(u+3, 0), 6)/6;  y' = 1/6 if |u| ≤ 3, 0 elsewhere",
     value=_hard_sigmoid,
     keep=partial(_inside, -3.0, 3.0),
-    slope=lambda inside, dtype: inside.astype(dtype) / 6,
+    slope=lambda inside, dtype: _as_kept(inside, dtype) / 6,
     kinks=((-3.0, 1 / 6), (3.0, 1 / 6)),
 )
 

@@ -255,7 +255,7 @@ def test_the_gelus_are_near_one_another() -> None:
 def test_a_slope_of_constants_is_kept_in_one_byte(name: str) -> None:
     _, residual = table[name].forward(jnp.ones(3))
     assert residual.saved is not None
-    assert residual.saved.dtype == jnp.int8
+    assert residual.saved.dtype.itemsize == 1
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf")])

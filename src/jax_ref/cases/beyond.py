@@ -2,7 +2,9 @@
 
 A model's loss with its gradients and every δ; that loss, and an op, as an adapter hands it to JAX;
 probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; a sum so long that
-half precision, adding one number after another, stands still.
+half precision, adding one number after another, stands still. And backward passes as the linear
+maps of cotangents that they are: at kinks, where nothing else tells one slope from another; of
+cotangents that cancel, of which half precision would leave no digit; at numbers outside.
 """
 
 from functools import partial
@@ -129,20 +131,25 @@ def _adapted_reference(params: Any, x: jax.Array, labels: jax.Array) -> Any:
     return op.wide(loss), op.wide(loss), op.wide(x).sum()
 
 
-def _custom_forward(x: jax.Array, W: jax.Array) -> tuple[Any, Any]:
-    """Return the product as it is, and as it is returned while it is differentiated."""
-    linear = adapters.as_custom_vjp(manual_bp.linear)
-    differentiated, pull_back = jax.vjp(linear, x, W)
-    return (linear(x, W), differentiated), pull_back
+class _Adapted:
+    """An op as an adapter hands it to JAX, which refuses cotangents of another structure."""
+
+    def __init__(self, op: Any) -> None:
+        self._op = op
+
+    def forward(self, *args: Any) -> tuple[Any, Any]:
+        """Return y as it is, and as it is returned while it is differentiated; and the way back."""
+        function = adapters.as_custom_vjp(self._op)
+        differentiated, pull_back = jax.vjp(function, *args)
+        return (function(*args), differentiated), pull_back
+
+    def backward(self, pull_back: Any, dy: Any) -> Any:
+        """Return the cotangents."""
+        return pull_back(dy[0] + dy[1])
 
 
-def _custom_backward(pull_back: Any, dy: Any) -> Any:
-    return pull_back(dy[0] + dy[1])
-
-
-def _custom_reference(x: jax.Array, W: jax.Array) -> Any:
-    y = references.dense.linear(x, W)
-    return y, y
+def _twice(reference: Any) -> Any:
+    return lambda *args: (reference(*args),) * 2
 
 
 def _edge_forward(p: jax.Array, t: jax.Array) -> tuple[jax.Array, Any]:
@@ -262,23 +269,120 @@ def _long_sum_reference(x: jax.Array) -> jax.Array:
     return (total**2 / x.size).astype(x.dtype)
 
 
-# Below the first kink, at it, between, at the last, above.
-_FIVE_SLOPES: dict[str, tuple[tuple[int, ...], tuple[float, ...]]] = {
-    "relu6": ((-1, 0, 4, 6, 7), (0, 1, 1, 1, 0)),
-    "hard_sigmoid": ((-4, -3, 1, 3, 4), (0, 1 / 6, 1 / 6, 1 / 6, 0)),
-    "hard_tanh": ((-2, -1, 0, 1, 2), (0, 1, 1, 1, 0)),
-    "hard_swish": ((-4, -3, 0, 3, 4), (0, -0.5, 0.5, 1.5, 1)),
+def _prelu(u: jax.Array, *, alpha: float) -> tuple[jax.Array, Any]:
+    return manual_bp.prelu.forward(u, jnp.asarray(alpha, u.dtype))
+
+
+def _nearly_even(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return numbers from 1 to 1.1, exact in every dtype; of their differences few digits show."""
+    return np.asarray(1 + rng.integers(0, 7, shape) / 64)
+
+
+def _supports(rng: np.random.Generator, b: int, n: int) -> tuple[Any, ...]:
+    outside = np.arange(n) >= np.arange(2, b + 2)[:, None]
+    return _nearly_even(rng, b, n), (-3 * outside).astype(np.int32)
+
+
+def _centred(v: jax.Array, u: jax.Array) -> jax.Array:
+    """Return v less its mean where u is 0, and 0 elsewhere, computed in the dtype for sums."""
+    s = (u == 0).astype(op.wide_dtype(v.dtype))
+    identity = jnp.eye(u.shape[-1], dtype=s.dtype)[None]
+    centring = identity - s[:, None, :] / s.sum(-1)[:, None, None]
+    return (s * jnp.einsum("bij,bj->bi", centring, op.wide(v))).astype(v.dtype)
+
+
+class _PutBack:
+    """The linear map dy ↦ dx of windows of three taps; its backward pass is the op's forward.
+
+    With two places of padding on each side every place of x is read by every tap.
+    """
+
+    def __init__(self, op: Any, **settings: Any) -> None:
+        self._op, self._settings = op, {**settings, "padding": 2}
+
+    def forward(self, dy: jax.Array, *W: jax.Array) -> tuple[jax.Array, Any]:
+        """Return dx and the residual."""
+        x, kernel = jnp.zeros((1, dy.shape[1] - 2, 1), dy.dtype), [w.astype(dy.dtype) for w in W]
+        _, residual = self._op.forward(x, *kernel, **self._settings)
+        return self._op.backward(residual, dy)[0], kernel
+
+    def backward(self, kernel: Any, ddx: jax.Array) -> tuple[Any, ...]:
+        """Return the cotangent of dy; of the whole numbers none."""
+        y, _ = self._op.forward(ddx, *kernel, **self._settings)
+        return y, *(None for _ in kernel)
+
+
+def _put_back(dy: jax.Array, *W: jax.Array) -> jax.Array:
+    """Return the sum of what is owed to each place, computed in the dtype for sums."""
+    owed = op.wide(dy)
+    for w in W:
+        owed = owed * w.reshape(1, 1, -1).astype(owed.dtype)
+    j, i, o = np.ogrid[: dy.shape[1] - 2, : dy.shape[1], :3]
+    read = jnp.asarray(i == j - o + 2, owed.dtype)
+    return jnp.einsum("bio,jio->bj", owed, read)[..., None].astype(dy.dtype)
+
+
+def _cancelling(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    W = np.asarray([100, 1, -100], np.int32).reshape(3, 1, 1)
+    return _nearly_even(rng, 1, n + 2, 1), W
+
+
+def _cancelling_patches(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    return (np.asarray([100.5, 0, -100.5]) + np.asarray([0, 1, 0]) * normal(rng, 1, n + 2, 1),)
+
+
+def _looked_up_forward(dy: jax.Array, indices: jax.Array) -> tuple[jax.Array, Any]:
+    """Return dupdates of `scatter_add`, linear in dy, NaN read as 0; and the residual of `take`.
+
+    Under `jit` numbers of slices may be outside: what is looked up there is NaN, and what is added
+    there is lost. Negative ones do not count from the end.
+    """
+    updates = jnp.zeros((*indices.shape, *dy.shape[1:]), dy.dtype)
+    forward = jax.jit(lambda *args: manual_bp.scatter_add.forward(*args)[1])
+    take = jax.jit(lambda *args: manual_bp.take.forward(*args)[1])
+    dupdates = manual_bp.scatter_add.backward(forward(dy, indices, updates), dy)[2]
+    return _without_nan(dupdates), take(dy, indices)
+
+
+def _looked_up_backward(residual: Any, ddupdates: jax.Array) -> tuple[Any, ...]:
+    return manual_bp.take.backward(residual, ddupdates)
+
+
+def _looked_up(dy: jax.Array, indices: jax.Array) -> jax.Array:
+    one_hot = indices[:, None] == jnp.arange(dy.shape[0], dtype=indices.dtype)[None]
+    return jnp.einsum("kr,rn->kn", one_hot.astype(dy.dtype), dy)
+
+
+def _unknown_numbers(rng: np.random.Generator, v: int, n: int) -> tuple[Any, ...]:
+    return normal(rng, v, n), np.asarray([0, -1, v, v + 2, -v, v - 1, 0], np.int32)
+
+
+# Below the first kink, at it, between, at the last, above; the slopes there; settings.
+_SLOPES: dict[str, tuple[tuple[int, ...], tuple[float, ...], dict[str, float]]] = {
+    "relu6": ((-1, 0, 4, 6, 7), (0, 1, 1, 1, 0), {}),
+    "hard_sigmoid": ((-4, -3, 1, 3, 4), (0, 1 / 6, 1 / 6, 1 / 6, 0), {}),
+    "hard_tanh": ((-2, -1, 0, 1, 2), (0, 1, 1, 1, 0), {}),
+    "hard_swish": ((-4, -3, 0, 3, 4), (0, -0.5, 0.5, 1.5, 1), {}),
+    "elu": ((-1, 0, 1), (0.3 * np.exp(-1), 1, 1), {"alpha": 0.3}),
+    "prelu": ((-1, 0, 1), (0.3, 1, 1), {"alpha": 0.3}),
+    "clip": (
+        (-2, -1, 1, 3, 4),
+        (0, 0.5, 1, 0.5, 0),
+        {"low": -1.0, "high": 3.0, "slope_at_bounds": 0.5},
+    ),
 }
+_prelu_of_u = SimpleNamespace(forward=_prelu, backward=manual_bp.prelu.backward)
 
 
-def _five_slopes(name: str) -> Case:
-    points, slopes = _FIVE_SLOPES[name]
+def _at_kinks(name: str) -> Case:
+    points, slopes, settings = _SLOPES[name]
     return Case(
         name,
-        _Slopes(getattr(manual_bp, name)),
-        lambda v, _u: v * jnp.asarray(slopes, v.dtype),
+        _Slopes(_prelu_of_u if name == "prelu" else getattr(manual_bp, name)),
+        lambda v, _u, **_: v * jnp.asarray(slopes, v.dtype),
         lambda rng: (normal(rng, len(points)), np.asarray(points, dtype=np.int32)),
         ({},),
+        (settings,),
         variant="slopes",
     )
 
@@ -307,10 +411,21 @@ cases: tuple[Case, ...] = (
         NETWORKS[:2],
         variant="as_differentiable",
     ),
+    *(
+        Case(
+            "concatenate",
+            _Adapted(manual_bp.concatenate),
+            _twice(references.indexing.concatenate),
+            lambda rng, n, m, kind=kind: (kind((normal(rng, n, 2), normal(rng, m, 2))),),
+            ({"n": 3, "m": 1},),
+            variant=f"a {kind.__name__} as_custom_vjp",
+        )
+        for kind in (list, tuple)
+    ),
     Case(
         "linear",
-        SimpleNamespace(forward=_custom_forward, backward=_custom_backward),
-        _custom_reference,
+        _Adapted(manual_bp.linear),
+        _twice(references.dense.linear),
         lambda rng, batch, n, m: (normal(rng, *batch, n), normal(rng, n, m)),
         ({"batch": (5,), "n": 3, "m": 4}, {"batch": (), "n": 2, "m": 3}),
         variant="as_custom_vjp",
@@ -365,5 +480,40 @@ cases: tuple[Case, ...] = (
         ({"n": 300},),
         variant="long sum",
     ),
-    *map(_five_slopes, _FIVE_SLOPES),
+    Case(
+        "sparsemax",
+        _Slopes(manual_bp.sparsemax),
+        _centred,
+        _supports,
+        ({"b": 3, "n": 4},),
+        variant="nearly even",
+    ),
+    *(
+        Case(
+            name,
+            _PutBack(getattr(manual_bp, name)),
+            _put_back,
+            _cancelling,
+            ({"n": 5},),
+            variant="cancelling",
+        )
+        for name in ("conv", "depthwise_conv")
+    ),
+    Case(
+        "im2col",
+        _PutBack(manual_bp.im2col, kernel=3),
+        _put_back,
+        _cancelling_patches,
+        ({"n": 5},),
+        variant="cancelling",
+    ),
+    Case(
+        "scatter_add",
+        SimpleNamespace(forward=_looked_up_forward, backward=_looked_up_backward),
+        _looked_up,
+        _unknown_numbers,
+        ({"v": 4, "n": 2},),
+        variant="unknown numbers",
+    ),
+    *map(_at_kinks, _SLOPES),
 )

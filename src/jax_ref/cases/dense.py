@@ -25,6 +25,7 @@ MATRICES = (
     {"batch": (2, 3), "n": 4, "k": 5, "m": 2},
     {"batch": (2,), "n": 3, "k": 0, "m": 1},
 )
+REPEATED = ({"batch": (2, 3, 4), "n": 3, "k": 2, "m": 1},)
 SOFTMAX = (
     {"batch": (4,), "n": 5},
     {"batch": (), "n": 3},
@@ -64,8 +65,8 @@ def _matrices(rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int, 
 
 
 def _repeated(rng: np.random.Generator, batch: tuple[int, ...], n: int, k: int, m: int) -> tuple:
-    """Return matrices of which one lacks the first axis, the other the size of the last."""
-    return normal(rng, *batch[1:], n, k), normal(rng, *batch[:-1], 1, k, m)
+    """Return matrices of which one lacks the first axis, and the sizes of others are 1."""
+    return normal(rng, 1, *batch[2:], n, k), normal(rng, *batch[:-1], 1, k, m)
 
 
 def _scores(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
@@ -136,7 +137,7 @@ cases = (
         manual_bp.matmul,
         references.dense.matmul,
         _repeated,
-        MATRICES[:1],
+        REPEATED,
         variant="repeated",
     ),
     *(

@@ -67,6 +67,18 @@ def _updates(rng: np.random.Generator, batch: tuple[int, ...], v: int, n: int, m
     return (*_picked(rng, batch, v, n, m), normal(rng, n, *batch, m))
 
 
+def _picked_first(
+    rng: np.random.Generator, batch: tuple[int, ...], v: int, n: int, m: int
+) -> tuple:
+    return normal(rng, v, n, m), rng.integers(0, v, batch, dtype=np.int32)
+
+
+def _updates_first(
+    rng: np.random.Generator, batch: tuple[int, ...], v: int, n: int, m: int
+) -> tuple:
+    return (*_picked_first(rng, batch, v, n, m), normal(rng, *batch, n, m))
+
+
 def _lines(rng: np.random.Generator, k: int, v: int, n: int, m: int) -> tuple:
     return normal(rng, n, v, m), rng.integers(0, v, (n, k, m), dtype=np.int32)
 
@@ -126,8 +138,10 @@ cases = (
     _case("embedding", _rows, TABLES, _PADDED, _has_rows),
     _case("embedding", _narrow_rows, ({"batch": (3,), "v": 131, "n": 2},), variant="narrow ids"),
     _case("take", _picked, PICKED, AXES, _has_rows),
+    _case("take", _picked_first, PICKED[:1], variant="first axis"),
     _case("take_along_axis", _lines, LINES, AXES, _has_rows),
     _case("scatter_add", _updates, PICKED, AXES, _has_rows),
+    _case("scatter_add", _updates_first, PICKED[:1], variant="first axis"),
     _case("pad", _array, BOXES, WIDTHS),
     _case("strided_slice", _array, CUT, CUTS),
     _case("concatenate", _joined, JOINS, ({"axis": 0},)),

@@ -12,6 +12,7 @@ _EVEN = "The slope is an even function of u; a minus on u changes nothing."
 _FLOAT32 = "Of float32 the dtype for sums is float32, whichever branch says so."
 _NONE_BETWEEN = "There is no floating dtype of more than 32 bits and less than 64."
 _BOTH_FORMS = "Both forms keep every digit at the threshold; either may be taken there."
+_FAR = "Beyond ±49 as beyond ±100 σ(2v) is 0 or 1 to the last bit, and u³ is finite."
 _EVEN_LENGTH = (
     "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
 )
@@ -47,6 +48,15 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "keep=lambda u, _y: 4 * _logistic_slope(2 * u),",
             "keep=lambda u, _y: 4 * _logistic_slope(-(2 * u)),",
             _EVEN,
+        ),
+        ("u = jnp.clip(u, -50, 50)", "u = jnp.clip(u, -49, 50)", _FAR),
+        ("u = jnp.clip(u, -50, 50)", "u = jnp.clip(u, -50, 51)", _FAR),
+        ("u = jnp.clip(u, -50, 50)", "u = jnp.clip(u, -100, 50)", _FAR),
+        ("u = jnp.clip(u, -50, 50)", "u = jnp.clip(u, -50, 100)", _FAR),
+        (
+            "e, above = jnp.exp(-jnp.abs(u)), u >= 0",
+            "e, above = jnp.exp(-jnp.abs(u)), u > 0",
+            "At u = 0 both expansions are the same, as e^(−2u) is 1.",
         ),
     ),
     "losses/softmax_cross_entropy.py": (

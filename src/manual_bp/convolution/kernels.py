@@ -42,8 +42,8 @@ def add_bias(
 
 
 def sum_places(du: Float[Array, "*shape m"]) -> Float[Array, " m"]:
-    """Return the sum over all but the channels, accumulated in float32 for half precision."""
-    return op.wide(du).sum(tuple(range(du.ndim - 1))).astype(du.dtype)
+    """Return the sum over all but the channels; JAX accumulates half precision in float32."""
+    return du.sum(tuple(range(du.ndim - 1)))
 
 
 def _split(x: Float[Array, "*shape c"], groups: int) -> Float[Array, "*shape groups n"]:
@@ -75,8 +75,11 @@ def times_transposed(
 def transposed_times(
     x: Float[Array, "*shape c"], du: Float[Array, "*shape m"], groups: int
 ) -> Float[Array, "n m"]:
-    """Return xᵀ du summed over all but the channels, group by group, in the dtype of sums."""
-    wide, rows = op.wide_dtype(x.dtype), math.prod(x.shape[:-1])
+    """Return xᵀ du summed over all but the channels, group by group.
+
+    JAX accumulates the sums of half precision in float32 and rounds each once.
+    """
+    rows = math.prod(x.shape[:-1])
     x, du = (_split(a.reshape(rows, a.shape[-1]), groups) for a in (x, du))
-    dw = jnp.einsum("rgn,rgm->ngm", x, du, preferred_element_type=wide)
+    dw = jnp.einsum("rgn,rgm->ngm", x, du)
     return dw.reshape(x.shape[-1], groups * du.shape[-1])

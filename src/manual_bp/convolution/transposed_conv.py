@@ -126,4 +126,4 @@ def backward(
     taps = [kernels.transposed_times(x, read, groups) for _, read in reads]  # (2)
     dW = jnp.stack(taps).reshape(W.shape)
     db = kernels.sum_places(dy) if residual.biased else None  # (3)
-    return dx.astype(x.dtype), dW.astype(x.dtype), db
+    return dx.astype(x.dtype), dW, db

@@ -22,10 +22,11 @@ NAME = "matmul"
 
 @op.residual
 class Residual:
-    """Both factors."""
+    """Both factors and the shape of the batch."""
 
     a: Float[Array, "*A n k"]
     b: Float[Array, "*B k m"]
+    batch: tuple[int, ...] = op.static()
 
 
 def _batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
@@ -43,8 +44,8 @@ def _batch(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
 
 def _used(x: Float[Array, "*X i j"], batch: tuple[int, ...]) -> tuple[Array, list[int]]:
     """Return x without the axes along which it repeats, and the numbers of those it has."""
-    aligned = (*(1,) * (len(batch) - (x.ndim - 2)), *x.shape[:-2])
-    own = [i for i, n in enumerate(aligned) if n == batch[i]]
+    new = len(batch) - (x.ndim - 2)
+    own = [i for i, n in enumerate(x.shape[:-2], new) if n == batch[i]]
     return x.reshape(*(batch[i] for i in own), *x.shape[-2:]), own
 
 
@@ -75,25 +76,20 @@ def forward(
     y = jnp.einsum(
         a_used, [*of_a, n, k], b_used, [*of_b, k, m], [*whole, n, m], preferred_element_type=wide
     )
-    return y.astype(a.dtype), Residual(a, b)
+    return y.astype(a.dtype), Residual(a, b, batch)
 
 
 def backward(
     residual: Residual, dy: Float[Array, "*batch n m"]
 ) -> tuple[Float[Array, "*A n k"], Float[Array, "*B k m"]]:
     """Return (da, db)."""
-    a, b = residual.a, residual.b
-    dtype, wide = a.dtype, op.wide_dtype(a.dtype)
-    batch = _batch(a.shape[:-2], b.shape[:-2])
-    dy = op.expect_cotangent(NAME, dy, (*batch, a.shape[-2], b.shape[-1]), dtype)
+    a, b, batch = residual.a, residual.b, residual.batch
+    dy = op.expect_cotangent(NAME, dy, (*batch, a.shape[-2], b.shape[-1]), a.dtype)
     whole = tuple(range(len(batch)))
     n, k, m = range(len(batch), len(batch) + 3)
     (a_used, of_a), (b_used, of_b) = _used(a, batch), _used(b, batch)
     of_dy = [*whole, n, m]
-    da = jnp.einsum(
-        dy, of_dy, b_used, [*of_b, k, m], [*of_a, n, k], preferred_element_type=wide
-    )  # (1)
-    db = jnp.einsum(
-        a_used, [*of_a, n, k], dy, of_dy, [*of_b, k, m], preferred_element_type=wide
-    )  # (2)
-    return da.reshape(a.shape).astype(dtype), db.reshape(b.shape).astype(dtype)
+    # JAX accumulates the sums of half precision in float32 and rounds each once.
+    da = jnp.einsum(dy, of_dy, b_used, [*of_b, k, m], [*of_a, n, k])  # (1)
+    db = jnp.einsum(a_used, [*of_a, n, k], dy, of_dy, [*of_b, k, m])  # (2)
+    return da.reshape(a.shape), db.reshape(b.shape)

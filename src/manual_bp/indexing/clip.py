@@ -23,7 +23,7 @@ NAME = "clip"
 
 @op.residual
 class Residual:
-    """1 between the bounds, 0 at them, −1 outside; and what x was."""
+    """0 between the bounds, 1 at them, 2 outside; and what x was."""
 
     side: Int8[Array, "*shape"]
     dtype: Any = op.static()
@@ -53,10 +53,10 @@ def forward(
     if not low <= high:
         raise ValueError(op.complaint(NAME, "high", f"a number ≥ low={low}", high))
     least, greatest = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
-    at_bound = (x == least) | (x == greatest)
-    outside = (x < least) | (x > greatest)
     y = jnp.where(x < least, least, jnp.where(x > greatest, greatest, x))
-    side = jnp.where(outside, -1, jnp.where(at_bound, 0, 1)).astype(jnp.int8)
+    reached = (x <= least) | (x >= greatest)
+    passed = (x < least) | (x > greatest)
+    side = reached.astype(jnp.int8) + passed.astype(jnp.int8)
     return y, Residual(side, x.dtype, slope_at_bounds)
 
 
@@ -64,5 +64,5 @@ def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Arra
     """Return (dx,)."""
     side = residual.side
     dy = op.expect_cotangent(NAME, dy, side.shape, residual.dtype)
-    inside = jnp.where(side == 0, residual.slope_at_bounds * dy, dy)
-    return (jnp.where(side < 0, 0, inside),)  # (1)
+    inside = jnp.where(side == 1, residual.slope_at_bounds * dy, dy)
+    return (jnp.where(side == 2, 0, inside),)  # (1)

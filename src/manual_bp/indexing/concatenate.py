@@ -23,10 +23,11 @@ NAME = "concatenate"
 
 @op.residual
 class Residual:
-    """What the arrays were, and the axis."""
+    """What y and the arrays were, and the axis."""
 
-    shapes: tuple[tuple[int, ...], ...] = op.static()
+    shape: tuple[int, ...] = op.static()
     dtype: Any = op.static()
+    sizes: tuple[int, ...] = op.static()
     axis: int = op.static()
     listed: bool = op.static()
 
@@ -57,17 +58,13 @@ def forward(
     for argument, array in zip(named, joined, strict=True):
         why = f"for arrays[0] of shape {joined[0].shape}"
         op.expect_shape(NAME, argument, array, shape, why)
-    shapes = tuple(array.shape for array in joined)
-    return jnp.concatenate(joined, axis), Residual(
-        shapes, joined[0].dtype, axis, isinstance(arrays, list)
-    )
+    sizes = tuple(array.shape[axis] for array in joined)
+    y = jnp.concatenate(joined, axis)
+    return y, Residual(y.shape, y.dtype, sizes, axis, isinstance(arrays, list))
 
 
 def backward(residual: Residual, dy: Float[Array, "..."]) -> tuple[Sequence[Float[Array, "..."]]]:
     """Return (darrays,), a list or tuple as `arrays` was."""
-    first, axis = residual.shapes[0], residual.axis
-    sizes = [shape[axis] for shape in residual.shapes]
-    whole = (*first[:axis], sum(sizes), *first[axis + 1 :])
-    dy = op.expect_cotangent(NAME, dy, whole, residual.dtype)
-    pieces = jax.lax.split(dy, sizes, axis)  # (1)
+    dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
+    pieces = jax.lax.split(dy, residual.sizes, residual.axis)  # (1)
     return (list(pieces) if residual.listed else tuple(pieces),)

@@ -36,11 +36,7 @@ class Residual:
 def _index(indices: Integer[Array, "*taken"], axis: int) -> tuple[Any, ...]:
     """Return the index of every entry: `indices` along the axis, its own place along others."""
     return tuple(
-        indices
-        if i == axis
-        else jax.lax.broadcasted_iota(
-            indices.dtype, [n if i == j else 1 for j, n in enumerate(indices.shape)], i
-        )
+        indices if i == axis else jax.lax.broadcasted_iota(indices.dtype, indices.shape, i)
         for i in range(indices.ndim)
     )
 
