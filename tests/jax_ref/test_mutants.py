@@ -292,14 +292,16 @@ def test_a_verdict_that_the_original_has_too_kills_nothing(toy: ModuleType) -> N
 def test_a_trial_that_cannot_tell_is_passed_over(
     toy: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    case = toy_case(toy, blind)
+    case = dataclasses.replace(toy_case(toy, blind), sizes=({"n": 3}, {"n": 2}))
     unseen = next(m for m in mutants([case], toy.__name__) if m.mutated == "return dy * w")
     seen = next(m for m in mutants([case], toy.__name__) if m.mutated == "return w / dy")
     tried: list[str] = []
     whole = Trial.outcome
     monkeypatch.setattr(Trial, "outcome", lambda trial: tried.append(str(trial)) or whole(trial))
     assert Judge([case]).outcome(unseen).status == SURVIVED
-    assert tried == []
+    # The first is run without asking; there are others at the second size and in each dtype.
+    assert tried == ["toy(n=2) in float64"] * 2
+    tried.clear()
     assert Judge([case]).outcome(seen).status == KILLED
     assert len(tried) == 2  # the mutant and the original
 
