@@ -19,7 +19,7 @@ check: $(STAMP)-lab
 mutants: $(STAMP)-lab
 	$(BIN)/manual-bp mutants $(ARGS)
 
-bench: $(STAMP)-lab
+bench: $(STAMP)-bench
 	$(BIN)/manual-bp bench $(ARGS)
 
 test: $(STAMP)-test

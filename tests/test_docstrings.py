@@ -19,13 +19,18 @@ from jax_ref import cases
 PACKAGES = (manual_bp, jax_ref, bp_lab)
 OPS = {case.op_name: case.op for case in cases.registry}
 STATIC = (bool, int, float, str)
+OPTIONAL = {"torch"}  # what need not be installed, and then hides the modules that import it
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
     yield package
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if not found.name.endswith("__main__"):
-            yield importlib.import_module(found.name)
+            try:
+                yield importlib.import_module(found.name)
+            except ModuleNotFoundError as error:
+                if error.name not in OPTIONAL:
+                    raise
 
 
 def undocumented(module: ModuleType) -> list[str]:

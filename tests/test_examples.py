@@ -11,6 +11,7 @@ import jax
 import pytest
 
 import manual_bp
+from bp_lab.bench import peers
 from jax_ref import GradientMismatch, cases, check_vjp, references
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +64,7 @@ def test_the_readme_shows_the_message_of_a_wrong_backward(readme: dict) -> None:
 
 
 def test_the_op_that_contributing_adds_passes_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    op_source, reference_source, case_source = _blocks("CONTRIBUTING.md", "python")
+    op_source, reference_source, case_source, peer_source = _blocks("CONTRIBUTING.md", "python")
     op = types.ModuleType("manual_bp.dense.scale")
     monkeypatch.setitem(sys.modules, op.__name__, op)
     exec(op_source, op.__dict__)
@@ -75,6 +76,13 @@ def test_the_op_that_contributing_adds_passes_its_check(monkeypatch: pytest.Monk
     exec(case_source, case)
     for dtype in cases.DTYPES:
         assert cases.run(case["scale_case"], dtype)
+    peer = dict(vars(peers.dense))
+    exec(peer_source, peer)
+    args = case["scale_case"].arguments({"batch": (4,), "n": 5}, "float64", 0)
+    y, _ = op.forward(*args)
+    with jax.numpy_rank_promotion("allow"):
+        assert (peer["scale_peers"][0].function(*args) == y).all()
+    assert case["scale_case"].bench
 
 
 def test_every_option_that_the_readme_shows_exists() -> None:

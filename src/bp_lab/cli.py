@@ -210,22 +210,51 @@ def predict(
 
 @app.command()
 def bench(
-    subject: Annotated[
-        str, typer.Argument(help="step: a training step; checker: the cost of a check.")
-    ] = "step",
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Only ops and models whose name contains this; or checker: the cost of a check.",
+            show_default="all",
+        ),
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only op, or only model; repeatable.")
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help="float32, bfloat16, …; repeatable.", show_default="float32"),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer runs, of wider spread.")] = False,
     pairs: Annotated[
         int | None,
         typer.Option(
-            parser=_whole, metavar="N", help="How often each pair is timed.", show_default="40; 5"
+            parser=_whole,
+            metavar="N",
+            help="How often each pair is timed.",
+            show_default="as time allows, 5 to 40",
         ),
     ] = None,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, …")] = "float32",
     json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it there, as a PNG.")] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD.json", help="What --json wrote; status 1 where it was better."),
+    ] = None,
 ) -> None:
-    """Time a training step beside jax.grad, or a check beside check_grads."""
+    """Time every op and model beside jax.grad and PyTorch; or a check beside check_grads."""
     from bp_lab.commands import bench as command
 
-    raise typer.Exit(command.run(subject, pairs, dtype, json))
+    status = command.run(
+        name or [],
+        kinds=kind or [],
+        dtypes=dtype or [],
+        quick=quick,
+        pairs=pairs,
+        json=json,
+        plot=plot,
+        old=compare,
+    )
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bp_lab.bench import mlp_step
 from jax_ref import cases
 
 
@@ -232,25 +231,6 @@ def test_check_without_a_primal_differences_the_rule(manual_bp_command, their_ru
     assert outcome.status == 0, outcome.err
     assert "finite difference" in outcome.out
     assert "jax.grad" not in outcome.out
-
-
-def test_bench_prints_ratios_and_writes_json(manual_bp_command, monkeypatch) -> None:
-    monkeypatch.setattr(mlp_step, "WIDTHS", (7, 5, 3))
-    monkeypatch.setattr(mlp_step.measure, "GEMM_SIDE", 64)
-    outcome = manual_bp_command("bench", "--pairs", "3", "--json", "b.json")
-    assert outcome.status == 0, outcome.err
-    rows = json.loads(Path("b.json").read_text("utf-8"))["rows"]
-    assert len(rows) == 4
-    for row in rows:
-        assert row["time_ratio"] > 0
-        assert row["memory_ratio"] > 0
-        assert row["seconds"] > 0
-        assert row["limit_share"] > 0
-
-
-def test_flops_of_a_step_are_counted_by_hand() -> None:
-    first, second, third = 784 * 1024, 1024 * 1024, 1024 * 10
-    assert mlp_step.flops() == 2 * 256 * (2 * first + 3 * second + 3 * third)
 
 
 @pytest.mark.parametrize("name", ["vanishing-gradients", "symmetry"])

@@ -1,98 +1,86 @@
-"""Time, memory and compile time of two ways to compute one thing, side by side.
+"""Two ways to compute one thing, timed in turn.
 
-Both are compiled ahead and run in turn, A B A B …, each output waited for; the figure is the median
-of the ratios of neighbours, so that a machine whose speed drifts slows both sides alike.
+Both run in turn, A B A B …, each output waited for; the figure is the median of the ratios of
+neighbours, so that a machine whose speed drifts slows both sides alike.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-WARM_UP = 3
-GEMM_SIDE = 2048
-GEMM_RUNS = 15
+WARM_UP = 2
 
 
-@dataclass
-class Side:
-    """A compiled step `(state, batch) -> (state, loss)` that donates its state, and that state."""
-
-    compiled: Any
-    state: Any
-    batch: tuple[Any, ...]
-    compile_seconds: float
-
-    @property
-    def temporary_bytes(self) -> int:
-        """Bytes that the step needs beside arguments and results."""
-        return int(self.compiled.memory_analysis().temp_size_in_bytes)
+class Side(Protocol):
+    """What can be timed."""
 
     def run(self) -> float:
-        """Take one step and return its seconds."""
-        start = time.perf_counter()
-        self.state, loss = self.compiled(self.state, self.batch)
-        jax.block_until_ready((self.state, loss))
-        return time.perf_counter() - start
+        """Do it once and return the seconds."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Medians over the pairs, and the quartiles of the ratio of times."""
+class Budget:
+    """How often two sides are timed.
 
-    seconds: float
-    other_seconds: float
-    time_ratio: float
-    quartiles: tuple[float, float]
-    memory_ratio: float
-    compile_ratio: float
-    temporary_bytes: int
+    Attributes:
+      least: pairs, however long they take.
+      most: pairs, however short they are.
+      seconds: after which no further pair is begun.
+    """
 
-
-def prepare(step: Callable[..., Any], state: Any, batch: tuple[Any, ...]) -> Side:
-    """Compile a step for a state and a batch; `state` is copied, as the step will donate it."""
-    jitted = jax.jit(step, donate_argnums=0)
-    start = time.perf_counter()
-    compiled = jitted.lower(state, batch).compile()
-    seconds = time.perf_counter() - start
-    return Side(compiled, jax.tree.map(jnp.array, state), batch, seconds)
+    least: int
+    most: int
+    seconds: float = np.inf
 
 
-def compare(ours: Side, other: Side, pairs: int) -> Comparison:
-    """Run both sides in turn and return the comparison, ours to the other's."""
+@dataclass(frozen=True)
+class Spread:
+    """The median of the ratios of pairs, and their quartiles."""
+
+    low: float
+    middle: float
+    high: float
+
+    @classmethod
+    def of(cls, times: np.ndarray) -> "Spread":
+        """Return the ratios of the first to the second of every pair, times being (pairs, 2)."""
+        return cls(*map(float, np.percentile(times[:, 0] / times[:, 1], [25, 50, 75])))
+
+
+def in_turn(first: Side, second: Side, budget: Budget, pause: float = 0.0) -> np.ndarray:
+    """Run both sides in turn and return their seconds, (pairs, 2).
+
+    Args:
+      first: one side.
+      second: the other.
+      budget: how often.
+      pause: seconds of rest before every run, where the threads of one side stay awake for a
+        moment after it, and would slow the other.
+    """
+    sides = (first, second)
     for _ in range(WARM_UP):
-        ours.run()
-        other.run()
-    times = np.asarray([(ours.run(), other.run()) for _ in range(pairs)])
-    ratios = times[:, 0] / times[:, 1]
-    low, middle, high = np.percentile(ratios, [25, 50, 75])
-    seconds, other_seconds = np.median(times, 0)
-    return Comparison(
-        seconds=float(seconds),
-        other_seconds=float(other_seconds),
-        time_ratio=float(middle),
-        quartiles=(float(low), float(high)),
-        memory_ratio=ours.temporary_bytes / max(1, other.temporary_bytes),
-        compile_ratio=ours.compile_seconds / other.compile_seconds,
-        temporary_bytes=ours.temporary_bytes,
-    )
+        for side in sides:
+            side.run()
+    times: list[list[float]] = []
+    end = time.perf_counter() + budget.seconds
+    while len(times) < budget.least or (len(times) < budget.most and time.perf_counter() < end):
+        pair = []
+        for side in sides:
+            if pause:
+                time.sleep(pause)
+            pair.append(side.run())
+        times.append(pair)
+    return np.asarray(times)
 
 
-def gemm_rate(dtype: str) -> float:
-    """Return the flop/s of the best of several large matrix products in the dtype."""
-    a, b = (
-        jax.random.normal(jax.random.key(seed), (GEMM_SIDE, GEMM_SIDE)).astype(dtype)
-        for seed in (0, 1)
-    )
-    product = jax.jit(jnp.matmul).lower(a, b).compile()
-    jax.block_until_ready(product(a, b))
-    best = np.inf
-    for _ in range(GEMM_RUNS):
-        start = time.perf_counter()
-        jax.block_until_ready(product(a, b))
-        best = min(best, time.perf_counter() - start)
-    return 2 * GEMM_SIDE**3 / float(best)
+def fastest(sides: Mapping[str, Side], rounds: int) -> str:
+    """Return the name of the side that takes the least time, all run in turn."""
+    if len(sides) == 1:
+        return next(iter(sides))
+    for side in sides.values():
+        side.run()
+    times = [[side.run() for side in sides.values()] for _ in range(rounds)]
+    return list(sides)[int(np.median(times, 0).argmin())]

@@ -1,82 +1,162 @@
 """`manual-bp bench`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 from rich.console import Console
-from rich.table import Table
+from rich.progress import Progress
 
-from bp_lab.bench import checker, mlp_step
-from bp_lab.errors import InputError
+from bp_lab.bench import catalogue, checker, compare, limits, machine
+from bp_lab.bench.contest import Notes, Settings, Subject, measured
+from bp_lab.bench.measure import Budget
+from bp_lab.bench.row import KINDS, Row, geometric_means
+from bp_lab.commands import bench_tables as tables
+from bp_lab.errors import FAILED, INTERRUPTED, InputError
 from bp_lab.files import write_json
+from bp_lab.plots import bench as plot_of_bench
 from bp_lab.runs import engine
 from bp_lab.runs.config import DTYPES
 
-PAIRS = {"step": 40, "checker": 5}
+CHECKER = "checker"
+CHECKER_PAIRS = 5
+LEAST_PAIRS = 3
+FULL = Settings(Budget(least=5, most=40, seconds=2.5), compiles=3)
+QUICK = Settings(Budget(least=3, most=10, seconds=0.3), compiles=1)
 
 
-def run(subject: str, pairs: int | None, dtype: str, json: Path | None) -> int:
-    """Measure, print a table, and write it as JSON where asked."""
-    if subject not in PAIRS:
-        raise InputError("bench", "SUBJECT", "'step' or 'checker'", repr(subject))
-    pairs = PAIRS[subject] if pairs is None else pairs
-    if pairs < 3:
-        raise InputError("bench", "--pairs", "at least 3", pairs)
-    if dtype not in DTYPES:
-        raise InputError("bench", "--dtype", "one of " + ", ".join(DTYPES), dtype)
-    if json is not None and (json.is_dir() or not json.parent.is_dir()):
-        raise InputError("bench", "--json", "a file in an existing folder", json)
-    measure = _checker if subject == "checker" else _step
-    result = {"device": str(jax.devices()[0]), "pairs": pairs, **measure(dtype, pairs)}
-    if json is not None:
-        write_json(json, result)
-    return 0
+def run(
+    names: Sequence[str],
+    *,
+    kinds: Sequence[str],
+    dtypes: Sequence[str],
+    quick: bool,
+    pairs: int | None,
+    json: Path | None,
+    plot: Path | None,
+    old: Path | None,
+) -> int:
+    """Measure what the filters leave, print it, and write it where asked.
 
-
-def _checker(_dtype: str, pairs: int) -> dict[str, Any]:
+    The status is 1 where something got worse than in the old file, 130 after Ctrl-C, when what was
+    measured until then is printed and written.
+    """
+    dtypes = [name for given in dtypes for name in given.split(",")] or ["float32"]
+    _expect_settings(dtypes, kinds, pairs, {"--json": json, "--plot": plot})
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, tables.WIDTH)
+    if CHECKER in names:
+        _expect_alone(names, {"--plot": plot, "--compare": old, "--kind": kinds})
+        return _checker(CHECKER_PAIRS if pairs is None else pairs, json, console)
+    subjects = _chosen(names, kinds, dict.fromkeys(dtypes))
+    before = None if old is None else _expect_common(compare.load(old), subjects, old)
+    settings = QUICK if quick else FULL
+    if pairs is not None:
+        settings = Settings(Budget(pairs, pairs), settings.compiles)
+    rows, notes, whole = _measured(subjects, settings, console)
+    tables.show(rows, notes, console)
+    if json is not None:
+        write_json(json, _result(rows, notes, settings, whole=whole, quick=quick))
+    if plot is not None and rows:
+        plot_of_bench.draw(plot, rows, machine.device())
+    worse = [] if before is None else compare.regressions(before, rows)
+    if before is not None:
+        tables.show_regressions(worse, before, rows, console)
+    if not whole:
+        console.print(f"Interrupted after {len(rows)} of {len(subjects)} rows.")
+        return INTERRUPTED
+    return FAILED if worse else 0
+
+
+def _expect_settings(
+    dtypes: Sequence[str],
+    kinds: Sequence[str],
+    pairs: int | None,
+    files: Mapping[str, Path | None],
+) -> None:
+    for option, given, choices in (("--dtype", dtypes, DTYPES), ("--kind", kinds, KINDS)):
+        for choice in given:
+            if choice not in choices:
+                raise InputError("bench", option, "one of " + ", ".join(choices), choice)
+    if pairs is not None and pairs < LEAST_PAIRS:
+        raise InputError("bench", "--pairs", f"at least {LEAST_PAIRS}", pairs)
+    for option, path in files.items():
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            raise InputError("bench", option, "a file in an existing folder", path)
+
+
+def _expect_alone(names: Sequence[str], given: dict[str, Any]) -> None:
+    if len(names) > 1:
+        raise InputError("bench", "NAME", f"{CHECKER!r} by itself", " ".join(names))
+    for option, value in given.items():
+        if value:
+            raise InputError("bench", option, f"nothing beside {CHECKER!r}", value)
+
+
+def _chosen(names: Sequence[str], kinds: Sequence[str], dtypes: Any) -> list[Subject]:
+    known = catalogue.known()
+    for name in names:
+        if not any(name in one for one in known):
+            expected = f"{CHECKER!r}, or part of one of {', '.join(known)}"
+            raise InputError("bench", "NAME", expected, name)
+    subjects = catalogue.subjects(names, kinds, list(dtypes))
+    if not subjects:
+        raise InputError("bench", "--kind", "that of one of the names", " ".join(kinds))
+    return subjects
+
+
+def _expect_common(
+    before: dict[compare.Key, list[compare.Old]], subjects: Sequence[Subject], path: Path
+) -> dict[compare.Key, list[compare.Old]]:
+    """Return the rows of an older run, or raise where it has none of what will be measured."""
+    if not any((subject.name, subject.dtype) in before for subject in subjects):
+        expected = "a file with one of the rows that are measured"
+        raise InputError("bench", "--compare", expected, path)
+    return before
+
+
+def _measured(
+    subjects: Sequence[Subject], settings: Settings, console: Console
+) -> tuple[list[Row], Notes, bool]:
+    """Return the rows, what could not be measured, and whether all of it was done."""
+    rows: list[Row] = []
+    notes = Notes()
+    # A display that renews itself would take its time from what is measured.
+    with Progress(console=console, transient=True, auto_refresh=False) as progress:
+        task = progress.add_task("measuring", total=len(subjects))
+        try:
+            for subject in subjects:
+                progress.update(task, description=tables.plain(subject.name), refresh=True)
+                with engine.precision(subject.dtype):
+                    rows.append(measured(subject, settings, notes))
+                progress.advance(task)
+        except KeyboardInterrupt:
+            return rows, notes, False
+    return rows, notes, True
+
+
+def _result(
+    rows: Sequence[Row], notes: Notes, settings: Settings, *, whole: bool, quick: bool
+) -> dict[str, Any]:
+    return {
+        **machine.described(),
+        "quick": quick,
+        "complete": whole,
+        "most_pairs": settings.budget.most,
+        "gemm_flops_per_second": {
+            dtype: limits.gemm_rate(dtype) for dtype in dict.fromkeys(row.dtype for row in rows)
+        },
+        "rows": [row.to_dict() for row in rows],
+        "geometric_means": geometric_means(rows),
+        "notes": notes.lines,
+    }
+
+
+def _checker(pairs: int, json: Path | None, console: Console) -> int:
     with console.status("measuring"):
         cost, large = checker.cost(pairs), list(checker.large())
-    size = f"{checker.ROWS} × {checker.FEATURES}"
-    title = f"check_rule beside check_grads, layer norm {size}, float64"
-    table = Table("call", "ratio", "quartiles", "ms", "check_grads ms", title=title)
-    for name, row in cost.items():
-        low, high = row["ratio_quartiles"]
-        milliseconds = (f"{1e3 * row[key]:.0f}" for key in ("seconds", "check_grads_seconds"))
-        quartiles = f"{low:.2f}–{high:.2f}"
-        table.add_row(name.replace("_", " "), f"{row['ratio']:.2f}", quartiles, *milliseconds)
-    console.print(table)
-    for row in large:
-        megabytes = row["peak_bytes"] / 2**20
-        console.print(f"{row['entries']} entries: {row['seconds']:.1f} s, {megabytes:.0f} MiB peak")
-    return {"cost": cost, "large": large}
-
-
-def _step(dtype: str, pairs: int) -> dict[str, Any]:
-    console = Console(highlight=False)
-    with console.status("measuring"), engine.precision(dtype):
-        rows = list(mlp_step.rows(dtype, pairs))
-    columns = ("optimizer", "beside", "time", "quartiles", "memory", "compile", "ms", "GEMM share")
-    table = Table(*columns, title=f"Training step of {mlp_step.MODEL}")
-    for row in rows:
-        low, high = row["time_ratio_quartiles"]
-        table.add_row(
-            row["optimizer"],
-            row["peer"],
-            f"{row['time_ratio']:.2f}",
-            f"{low:.2f}–{high:.2f}",
-            f"{row['memory_ratio']:.2f}",
-            f"{row['compile_ratio']:.2f}",
-            f"{1e3 * row['seconds']:.1f}",
-            f"{100 * row['limit_share']:.0f} %",
-        )
-    device = str(jax.devices()[0])
-    console.print(table)
-    console.print(
-        f"{device}, {dtype}, medians of {pairs} pairs; time, memory and compile are ratios, below "
-        f"1 where ours is better. Best matrix product: {rows[0]['gemm_flops_per_second']:.2e} "
-        "flop/s.",
-        soft_wrap=True,
-    )
-    return {"rows": rows}
+    tables.show_checker(cost, large, console)
+    if json is not None:
+        write_json(json, {**machine.described(), "pairs": pairs, "cost": cost, "large": large})
+    return 0

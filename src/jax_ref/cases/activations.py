@@ -6,7 +6,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, normal
+from jax_ref.cases.case import Bench, Case, normal
 from manual_bp.activations import Elementwise
 
 SIZES = ({"batch": (2, 1, 7)}, {"batch": ()}, {"batch": (0, 4)})
@@ -21,6 +21,7 @@ OPTIONS = {
     "elu": ({}, {"alpha": 0.3}),
     "celu": ({}, {"alpha": 0.3}),
 }
+BENCH: Bench = (({"batch": (4096, 1024)}, {}),)
 
 
 def _drawn_for(activation: Elementwise) -> Callable[..., tuple]:
@@ -57,6 +58,8 @@ _everywhere = tuple(
         draw=_drawn_for(activation),
         sizes=SIZES,
         options=OPTIONS.get(name, ({},)),
+        # The identity has nothing to compute.
+        bench=() if activation is manual_bp.identity else BENCH,
     )
     for name, activation in manual_bp.activations.table.items()
 )

@@ -16,6 +16,7 @@ DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 Sizes = Mapping[str, Any]  # a name to a whole number, or "batch" to a tuple of them
 Options = Mapping[str, Any]
+Bench = tuple[tuple[Sizes, Options], ...]
 
 
 def always(sizes: Sizes, options: Options) -> bool:
@@ -38,6 +39,7 @@ class Case:
       variant: tells cases of one op apart.
       fits: whether an option goes with a size.
       tolerance: largest relative error in float64.
+      bench: sizes and options of practice, at which the op is timed; () for a case that is not.
     """
 
     op_name: str
@@ -49,6 +51,7 @@ class Case:
     variant: str = ""
     fits: Callable[[Sizes, Options], bool] = always
     tolerance: float = TOLERANCE
+    bench: Bench = ()
 
     @property
     def name(self) -> str:

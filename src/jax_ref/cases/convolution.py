@@ -7,7 +7,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, Options, Sizes, normal
+from jax_ref.cases.case import Bench, Case, Options, Sizes, normal
 
 Axes = tuple[tuple[int, int], ...]  # the places of each spatial axis and the taps of the kernel
 
@@ -43,6 +43,23 @@ TIMES = (
     {"b": 1, "t": 2, "k": 5, "c": 1, "m": 3},
     {"b": 0, "t": 3, "k": 1, "c": 2, "m": 2},
 )
+
+
+BENCH: dict[str, Bench] = {
+    "conv": (
+        ({"b": 64, "axes": ((28, 3), (28, 3)), "c": 16, "m": 32}, {}),
+        ({"b": 16, "axes": ((14, 3), (14, 3)), "c": 128, "m": 128}, {}),
+    ),
+    "depthwise_conv": (({"b": 32, "axes": ((56, 3), (56, 3)), "c": 64, "m": 1}, {}),),
+    "transposed_conv": (
+        (
+            {"b": 16, "axes": ((14, 4), (14, 4)), "c": 64, "m": 32},
+            {"strides": 2, "padding": 1},
+        ),
+    ),
+    "causal_conv_1d": (({"b": 16, "t": 512, "k": 3, "c": 64, "m": 64}, {"dilation": 2}),),
+    "im2col": (({"b": 32, "space": (28, 28), "c": 16}, {"kernel": 3}),),
+}
 
 
 def _has_times(sizes: Sizes, options: Options) -> bool:
@@ -146,6 +163,7 @@ cases = (
             options,
             variant,
             _same_rank if name == "transposed_conv" else _fits,
+            bench=() if variant else BENCH[name],
         )
         for name, variant, drawn, sizes, options in _VARIANTS
     ),
@@ -159,6 +177,7 @@ cases = (
             ({"groups": groups, "dilation": dilation},),
             variant,
             _has_times,
+            bench=() if variant else BENCH["causal_conv_1d"],
         )
         for variant, sizes, groups, biased, dilation in (
             ("", TIMES, 1, True, 2),
@@ -173,5 +192,6 @@ cases = (
         SPACES,
         PATCHES,
         fits=_patches_fit,
+        bench=BENCH["im2col"],
     ),
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, Options, Sizes, normal
+from jax_ref.cases.case import Bench, Case, Options, Sizes, normal
 
 AFFINE = (
     {"batch": (5,), "n": 3, "m": 4},
@@ -33,6 +33,10 @@ SOFTMAX = (
     {"batch": (3,), "n": 1},
     {"batch": (0,), "n": 4},
 )
+
+
+BENCH_AFFINE: Bench = (({"batch": (256,), "n": 1024, "m": 1024}, {}),)
+BENCH_SOFTMAX: Bench = (({"batch": (4096,), "n": 1024}, {"axis": -1}),)
 
 
 def _row(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -> tuple:
@@ -98,7 +102,7 @@ def _axis_has_entries(sizes: Sizes, options: Options) -> bool:
 
 
 cases = (
-    Case("linear", manual_bp.linear, references.dense.linear, _row, AFFINE),
+    Case("linear", manual_bp.linear, references.dense.linear, _row, AFFINE, bench=BENCH_AFFINE),
     Case(
         "linear",
         manual_bp.linear,
@@ -113,6 +117,7 @@ cases = (
         references.dense.linear_column,
         _column,
         AFFINE,
+        bench=BENCH_AFFINE,
     ),
     Case(
         "linear_column",
@@ -122,7 +127,14 @@ cases = (
         AFFINE,
         variant="no bias",
     ),
-    Case("bilinear", manual_bp.bilinear, references.dense.bilinear, _bilinear, BILINEAR),
+    Case(
+        "bilinear",
+        manual_bp.bilinear,
+        references.dense.bilinear,
+        _bilinear,
+        BILINEAR,
+        bench=(({"batch": (256,), "n": 128, "k": 128, "m": 64}, {}),),
+    ),
     Case(
         "bilinear",
         manual_bp.bilinear,
@@ -131,7 +143,14 @@ cases = (
         BILINEAR[:1],
         variant="no bias",
     ),
-    Case("matmul", manual_bp.matmul, references.dense.matmul, _matrices, MATRICES),
+    Case(
+        "matmul",
+        manual_bp.matmul,
+        references.dense.matmul,
+        _matrices,
+        MATRICES,
+        bench=(({"batch": (16,), "n": 256, "k": 256, "m": 256}, {}),),
+    ),
     Case(
         "matmul",
         manual_bp.matmul,
@@ -149,6 +168,7 @@ cases = (
             SOFTMAX,
             options=({"axis": -1}, {"axis": 0, "temperature": 1.5}),
             fits=_axis_has_entries,
+            bench=BENCH_SOFTMAX,
         )
         for name in ("softmax", "log_softmax")
     ),
@@ -160,7 +180,14 @@ cases = (
         SOFTMAX[:3],
         variant="sure",
     ),
-    Case("sparsemax", manual_bp.sparsemax, references.dense.sparsemax, _around_support, SOFTMAX),
+    Case(
+        "sparsemax",
+        manual_bp.sparsemax,
+        references.dense.sparsemax,
+        _around_support,
+        SOFTMAX,
+        bench=(({"batch": (256,), "n": 512}, {}),),
+    ),
     Case(
         "sparsemax",
         manual_bp.sparsemax,

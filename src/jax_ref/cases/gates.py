@@ -6,7 +6,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, Options, Sizes, away_from_zero, normal
+from jax_ref.cases.case import Bench, Case, Options, Sizes, away_from_zero, normal
 
 SIZES = (
     {"batch": (2, 3), "n": 5},
@@ -45,12 +45,18 @@ def _case(name: str, draw: Any, sizes: tuple[Sizes, ...] = SIZES, **rest: Any) -
     return Case(name, op, reference, draw, sizes, **rest)
 
 
+BENCH: Bench = (({"batch": (4096,), "n": 512}, {}),)
 _BY_TIES: tuple[Options, ...] = ({"pieces": 3}, {"pieces": 6, "ties": "split"})
 
 cases = (
-    _case("prelu", _slope_each),
+    _case("prelu", _slope_each, bench=(({"batch": (4096,), "n": 1024}, {}),)),
     _case("prelu", _one_slope, ({"batch": (3,), "n": 4}, {"batch": (), "n": 2}), variant="one α"),
-    _case("maxout", _pieces, options=PIECES),
+    _case(
+        "maxout",
+        _pieces,
+        options=PIECES,
+        bench=(({"batch": (2048,), "n": 256}, {"pieces": 3}),),
+    ),
     _case("maxout", _tied, SIZES[:1], options=_BY_TIES, variant="ties"),
-    *(_case(name, _halves) for name in ("glu", "swiglu", "geglu")),
+    *(_case(name, _halves, bench=BENCH) for name in ("glu", "swiglu", "geglu")),
 )

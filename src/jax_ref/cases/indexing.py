@@ -6,7 +6,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, Options, Sizes, always, normal
+from jax_ref.cases.case import Bench, Case, Options, Sizes, always, normal
 
 TABLES = (
     {"batch": (2, 4), "v": 5, "n": 3},
@@ -48,6 +48,24 @@ SHAPES: tuple[Options, ...] = (
     {"shape": (3, 4, 5, 2)},
     {"shape": (4, 1, 2)},
 )
+GRID = {"batch": (64, 128, 256)}
+BENCH: dict[str, Bench] = {
+    "embedding": (({"batch": (32, 128), "v": 50_000, "n": 256}, {}),),
+    "take": (({"batch": (1024,), "v": 4096, "n": 8, "m": 64}, {"axis": 1}),),
+    "take_along_axis": (({"k": 256, "v": 2048, "n": 16, "m": 64}, {"axis": 1}),),
+    "scatter_add": (({"batch": (1024,), "v": 4096, "n": 8, "m": 64}, {"axis": 1}),),
+    "pad": ((GRID, {"widths": ((0, 0), (1, 1), (2, 2))}),),
+    "strided_slice": (
+        (GRID, {"starts": (0, 0, 0), "limits": (64, 128, 256), "strides": (1, 2, 2)}),
+    ),
+    "concatenate": (({"n": 1024, "m": 512, "k": 512}, {"axis": 0}),),
+    "flip": ((GRID, {"axis": -1}),),
+    # Flattening moves nothing.
+    "flatten": (),
+    "where": (({"batch": (4096, 1024)}, {}),),
+    "clip": (({"batch": (4096, 1024)}, {"low": -0.4, "high": 0.8}),),
+    "broadcast_to": (({"batch": (256, 1, 64)}, {"shape": (256, 128, 64)}),),
+}
 
 
 def _rows(rng: np.random.Generator, batch: tuple[int, ...], v: int, n: int) -> tuple:
@@ -129,7 +147,8 @@ def _case(
     variant: str = "",
 ) -> Case:
     op, reference = getattr(manual_bp, name), getattr(references.indexing, name)
-    return Case(name, op, reference, draw, sizes, options, variant, fits)
+    bench = () if variant else BENCH[name]
+    return Case(name, op, reference, draw, sizes, options, variant, fits, bench=bench)
 
 
 _PADDED: tuple[Options, ...] = ({}, {"padding_id": 1})

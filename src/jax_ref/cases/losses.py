@@ -1,6 +1,7 @@
 """Cases of the losses: every kind of target, every reduction."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -27,6 +28,9 @@ SEQUENCES = (
 WEIGHTS = (0.5, 2.0, 0.25, 1.5)
 SMOOTHED: Options = {"class_weights": WEIGHTS, "label_smoothing": 0.2}
 BATCHES = ({"batch": (5,)}, {"batch": (2, 3)}, {"batch": ()})
+MATRIX = {"batch": (4096,), "n": 1024}
+VECTORS = {"batch": (8192,), "n": 128}
+TOKENS = {"batch": (1024,), "n": 16384}
 REDUCTIONS = tuple({"reduction": reduction} for reduction in ("mean", "sum", "none"))
 
 
@@ -183,18 +187,18 @@ def _whole_sequences(
     return normal(rng, *batch, t, v), np.where(labels == 1, 0, labels), None, None
 
 
-_VARIANTS = (
-    ("squared_error", "", _real_targets),
-    ("binary_cross_entropy", "soft targets", _soft_targets),
-    ("binary_cross_entropy", "hard targets", _hard_targets),
-    ("binary_cross_entropy_on_probabilities", "", _probabilities),
-    ("softmax_cross_entropy", "integer labels", _labels),
-    ("softmax_cross_entropy", "one-hot labels", _one_hot),
-    ("softmax_cross_entropy", "soft labels", _soft_targets),
-    ("softmax_squared_error", "", _soft_targets),
-    ("absolute_error", "", _errors_between_halves),
-    ("hinge", "", _margins),
-    ("kl_divergence", "", _log_probabilities),
+_VARIANTS: tuple[tuple[str, str, Callable[..., tuple], Sizes | None], ...] = (
+    ("squared_error", "", _real_targets, MATRIX),
+    ("binary_cross_entropy", "soft targets", _soft_targets, None),
+    ("binary_cross_entropy", "hard targets", _hard_targets, MATRIX),
+    ("binary_cross_entropy_on_probabilities", "", _probabilities, MATRIX),
+    ("softmax_cross_entropy", "integer labels", _labels, TOKENS),
+    ("softmax_cross_entropy", "one-hot labels", _one_hot, MATRIX),
+    ("softmax_cross_entropy", "soft labels", _soft_targets, None),
+    ("softmax_squared_error", "", _soft_targets, MATRIX),
+    ("absolute_error", "", _errors_between_halves, MATRIX),
+    ("hinge", "", _margins, MATRIX),
+    ("kl_divergence", "", _log_probabilities, MATRIX),
 )
 
 _everywhere = tuple(
@@ -207,8 +211,9 @@ _everywhere = tuple(
         options=REDUCTIONS,
         variant=variant,
         fits=_fits,
+        bench=() if timed is None else ((timed, REDUCTIONS[0]),),
     )
-    for name, variant, draw in _VARIANTS
+    for name, variant, draw, timed in _VARIANTS
 )
 
 _few = tuple(
@@ -220,14 +225,15 @@ _few = tuple(
         sizes,
         options=options,
         fits=fits,
+        bench=((timed, REDUCTIONS[0]),),
     )
-    for name, draw, options, sizes, fits in (
-        ("negative_log_likelihood", _labels, REDUCTIONS, SIZES, _fits_few),
-        ("multiclass_hinge", _scores, _with_setting("margin", 0.5), SIZES, _fits_few),
-        ("cosine", _real_targets, _with_setting("epsilon", 0.3), CURVED, _fits_cosine),
-        ("focal", _hard_targets, _with_setting("gamma", 1.5, alpha=0.3), SIZES, _fits_few),
-        ("triplet", _triplets, _with_setting("margin", 0.5), SIZES, _fits_few),
-        ("contrastive", _pairs, _with_setting("margin", 0.5), SIZES, _fits_few),
+    for name, draw, options, sizes, fits, timed in (
+        ("negative_log_likelihood", _labels, REDUCTIONS, SIZES, _fits_few, MATRIX),
+        ("multiclass_hinge", _scores, _with_setting("margin", 0.5), SIZES, _fits_few, MATRIX),
+        ("cosine", _real_targets, _with_setting("epsilon", 0.3), CURVED, _fits_cosine, MATRIX),
+        ("focal", _hard_targets, _with_setting("gamma", 1.5, alpha=0.3), SIZES, _fits_few, MATRIX),
+        ("triplet", _triplets, _with_setting("margin", 0.5), SIZES, _fits_few, VECTORS),
+        ("contrastive", _pairs, _with_setting("margin", 0.5), SIZES, _fits_few, VECTORS),
     )
 )
 
@@ -242,10 +248,17 @@ _ctc = tuple(
         variant=variant,
         fits=_fits_few,
         tolerance=1e-10,
+        bench=bench,
     )
-    for variant, draw, sizes, options in (
-        ("lengths", _sequences, SEQUENCES, REDUCTIONS),
-        ("blank 1", _whole_sequences, SEQUENCES[:2], ({"reduction": "none", "blank": 1},)),
+    for variant, draw, sizes, options, bench in (
+        (
+            "lengths",
+            _sequences,
+            SEQUENCES,
+            REDUCTIONS,
+            (({"batch": (16,), "t": 128, "v": 64, "s": 32}, REDUCTIONS[0]),),
+        ),
+        ("blank 1", _whole_sequences, SEQUENCES[:2], ({"reduction": "none", "blank": 1},), ()),
     )
 )
 
@@ -262,6 +275,7 @@ _special = (
             {"reduction": "none", "delta": 1.5},
         ),
         fits=_fits,
+        bench=((MATRIX, REDUCTIONS[0]),),
     ),
     *(
         Case(

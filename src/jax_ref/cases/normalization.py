@@ -41,6 +41,8 @@ KERNELS = (
     {"batch": (0,), "n": 2},
     {"batch": (3,), "n": 0},
 )
+MATRIX = {"batch": (4096,), "n": 1024}
+PICTURES = {"batch": (32, 28, 28), "n": 64}
 EPSILONS: tuple[Options, ...] = ({}, {"epsilon": 0.3})
 
 
@@ -155,6 +157,7 @@ cases = (
             options=options,
             variant=variant,
             fits=_fits,
+            bench=() if variant else ((MATRIX, {}),),
         )
         for variant, draw, sizes, options in (
             ("", _affine, ROWS, EPSILONS),
@@ -173,6 +176,7 @@ cases = (
             options=options,
             variant=variant,
             fits=_fits,
+            bench=() if variant else ((MATRIX, {}),),
         )
         for variant, draw, sizes, options in (
             ("", _scaled, ROWS, EPSILONS),
@@ -189,6 +193,7 @@ cases = (
             options=options,
             variant=variant,
             fits=_groups_fit,
+            bench=() if variant else ((PICTURES, {"groups": 8}),),
         )
         for variant, draw, sizes, options in (
             ("", _affine, PLACES, ({"groups": 1}, {"groups": 2}, {"groups": 3, "epsilon": 0.3})),
@@ -206,6 +211,7 @@ cases = (
             options=options,
             variant=variant,
             fits=_places_fit,
+            bench=() if variant else ((PICTURES, {}),),
         )
         for variant, draw, sizes, options in (
             ("", _affine, PLACES, EPSILONS),
@@ -223,6 +229,7 @@ cases = (
             options=options,
             variant=variant,
             fits=_samples_fit,
+            bench=() if variant else tuple((s, {"training": True}) for s in (MATRIX, PICTURES)),
         )
         for variant, draw, sizes, options in (
             (
@@ -251,6 +258,7 @@ cases = (
         ROWS,
         options=({"axis": -1}, {"axis": 0, "epsilon": 0.3}),
         fits=_axis_fits,
+        bench=((MATRIX, {"axis": -1}),),
     ),
     Case(
         "weight_norm",
@@ -260,5 +268,6 @@ cases = (
         KERNELS,
         options=EPSILONS,
         fits=_kernel_fits,
+        bench=(({"batch": (3, 3, 256), "n": 512}, {}),),
     ),
 )

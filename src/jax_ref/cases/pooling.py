@@ -7,7 +7,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, Options, Sizes, away_from_zero, normal
+from jax_ref.cases.case import Bench, Case, Options, Sizes, away_from_zero, normal
 
 LINE = {"b": 2, "spatial": (7,), "c": 3}
 PLANE = {"b": 2, "spatial": (5, 4), "c": 3}
@@ -17,6 +17,17 @@ SIZES = (LINE, PLANE, SPACE, NOTHING)
 
 OVERLAPPING = {"window": (3,), "strides": (2,), "padding": "SAME"}
 UNEVEN = {"window": (3, 2), "strides": (1, 3), "padding": ((2, 1), (0, 1))}
+HALVED = {"window": (2, 2)}
+PICTURES = {"b": 64, "spatial": (56, 56), "c": 32}
+FEW_PICTURES = {"b": 32, "spatial": (56, 56), "c": 32}
+BENCH: dict[str, Bench] = {
+    **dict.fromkeys(("max_pool", "mean_pool"), ((PICTURES, HALVED),)),
+    "lp_pool": ((FEW_PICTURES, HALVED),),
+    **dict.fromkeys(("global_mean_pool", "global_max_pool"), ((FEW_PICTURES, {}),)),
+    **dict.fromkeys(
+        ("adaptive_mean_pool", "adaptive_max_pool"), ((FEW_PICTURES, {"size": (7, 7)}),)
+    ),
+}
 SOLID = {"window": (2, 3, 1), "padding": ((0, 1), (1, 0), (0, 0))}
 
 
@@ -67,7 +78,8 @@ def _away_from_zero(rng: np.random.Generator, b: int, spatial: tuple[int, ...], 
 
 def _case(name: str, draw: Any, **keywords: Any) -> Case:
     reference = references.pooling.table[name]
-    return Case(name, getattr(manual_bp, name), reference, draw, SIZES, **keywords)
+    op, bench = getattr(manual_bp, name), BENCH[name]
+    return Case(name, op, reference, draw, SIZES, bench=bench, **keywords)
 
 
 def _as_many_axes(sizes: Sizes, options: Options) -> bool:

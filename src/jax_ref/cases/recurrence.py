@@ -18,11 +18,14 @@ SIZES = (
     {"batch_size": 0, "t": 2, "n": 3, "h": 1},
 )
 MASKED_SIZES = ({"batch_size": 3, "t": 2, "n": 4, "h": 5},)
+LONG = {"batch_size": 32, "t": 256, "n": 128, "h": 128}
+WIDE = {"batch_size": 32, "t": 128, "n": 128, "h": 256}
+SMALLER = {"batch_size": 32, "t": 64, "n": 64, "h": 128}
 
 
 def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Return weights small enough that a state is not saturated, where it says little."""
-    return np.asarray(np.round(0.6 * normal(rng, *shape), 2))
+    return np.asarray(np.round(0.6 * min(1, (5 / shape[0]) ** 0.5) * normal(rng, *shape), 2))
 
 
 def _lengths(rng: np.random.Generator, batch: int, t: int) -> np.ndarray:
@@ -204,7 +207,16 @@ LAYERS = (Stage(manual_bp.bidirectional, (("layer", RELU),)), Stage(manual_bp.rn
 LSTM_AND_GRU = (Stage(manual_bp.lstm), Stage(manual_bp.gru, (("reset", "before"),)))
 
 _compositions = tuple(
-    Case(name, getattr(manual_bp, name), reference, draw, sizes, ({setting: value},), variant)
+    Case(
+        name,
+        getattr(manual_bp, name),
+        reference,
+        draw,
+        sizes,
+        ({setting: value},),
+        variant,
+        bench=() if "lengths" in variant else ((SMALLER, {setting: value}),),
+    )
     for name, variant, reference, draw, sizes, setting, value in (
         (
             "bidirectional",
@@ -246,15 +258,27 @@ _compositions = tuple(
 )
 
 cases = (
-    _case("rnn", _rnn, options=RNN_OPTIONS, fits=_long_or_first),
+    _case(
+        "rnn",
+        _rnn,
+        options=RNN_OPTIONS,
+        fits=_long_or_first,
+        bench=((LONG, RNN_OPTIONS[0]),),
+    ),
     _case("rnn", _rnn_masked, MASKED_SIZES, variant="lengths, no bias"),
-    _case("lstm", _lstm),
+    _case("lstm", _lstm, bench=((WIDE, {}),)),
     _case("lstm", _lstm_peephole, MASKED_SIZES, variant="peephole, lengths, no bias"),
     _case("lstm", _lstm_projected, PROJECTED_SIZES, variant="peephole, projection, lengths"),
-    _case("gru", _gru),
+    _case("gru", _gru, bench=((WIDE, {}),)),
     _case("gru", _gru_masked, MASKED_SIZES, options=RESETS, variant="lengths"),
     _case("gru", _gru_without_bias, SIZES[:1], options=RESETS, variant="no bias"),
-    _case("layer_norm_lstm", _layer_norm_lstm, NORMALISED_SIZES, fits=_wide_enough),
+    _case(
+        "layer_norm_lstm",
+        _layer_norm_lstm,
+        NORMALISED_SIZES,
+        fits=_wide_enough,
+        bench=((SMALLER, {}),),
+    ),
     _case(
         "layer_norm_lstm",
         _layer_norm_lstm_masked,

@@ -7,7 +7,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases.case import Case, Options, Sizes, normal
+from jax_ref.cases.case import Bench, Case, Options, Sizes, normal
 
 SIZES = (
     {"batch": (2, 3), "n": 5},
@@ -26,6 +26,13 @@ TIES: tuple[Options, ...] = (
     {"axis": None, "ties": "split"},
     {"axis": 0, "ties": "split", "keepdims": True},
 )
+ROWS = {"batch": (4096,), "n": 1024}
+FEW_ROWS = {"batch": (1024,), "n": 512}
+BENCH: dict[str, Bench] = {
+    **dict.fromkeys(("reduce_sum", "reduce_mean", "cumsum", "logsumexp"), ((ROWS, {"axis": -1}),)),
+    **dict.fromkeys(("reduce_max", "reduce_min"), ((ROWS, {"axis": -1, "ties": "first"}),)),
+    **dict.fromkeys(("reduce_prod", "cumprod"), ((FEW_ROWS, {"axis": -1}),)),
+}
 
 
 def _numbers(sizes: Sizes, options: Options) -> frozenset[int] | None:
@@ -90,7 +97,9 @@ def _case(
     **rest: Any,
 ) -> Case:
     op, reference = getattr(manual_bp, name), getattr(references.reductions, name)
-    return Case(name, op, reference, draw, rest.pop("sizes", SIZES), options, fits=fits, **rest)
+    bench = () if "variant" in rest else BENCH[name]
+    sizes = rest.pop("sizes", SIZES)
+    return Case(name, op, reference, draw, sizes, options, fits=fits, bench=bench, **rest)
 
 
 cases = (

@@ -31,6 +31,7 @@ cases = (
         _weights,
         sizes=({"n": 3, "m": 5}, {"n": 1, "m": 1}, {"n": 4, "m": 0}),
         options=({"decay": 0.3}, {"decay": 0.3, "samples": 7}),
+        bench=(({"n": 2048, "m": 1024}, {"decay": 1e-4}),),
     ),
     Case(
         "dropout",
@@ -53,5 +54,6 @@ cases = (
             {"rate": 0.3, "shared_axes": (0, -1)},
         ),
         fits=_has_the_axes,
+        bench=(({"batch": (1024,), "n": 1024}, {"rate": 0.4}),),
     ),
 )

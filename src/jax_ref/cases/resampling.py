@@ -21,6 +21,13 @@ SQUARES = (
     {"b": 0, "h": 1, "w": 3, "c": 1},
 )
 FACTOR = 6  # every factor below divides it
+PICTURES = {"b": 32, "spatial": (28, 28), "c": 32}
+BENCH: dict[str, Sizes] = {
+    "upsample_nearest": PICTURES,
+    "upsample_linear": PICTURES,
+    "pixel_shuffle": {"b": 16, "h": 56, "w": 56, "c": 2},
+    "pixel_unshuffle": {"b": 16, "h": 28, "w": 28, "c": 8},
+}
 
 
 def _normal(rng: np.random.Generator, b: int, spatial: tuple[int, ...], c: int) -> tuple:
@@ -41,7 +48,8 @@ def _fits(sizes: Sizes, options: Options) -> bool:
 
 def _case(name: str, draw: Any, sizes: tuple[Sizes, ...], **keywords: Any) -> Case:
     reference = references.resampling.table[name]
-    return Case(name, getattr(manual_bp, name), reference, draw, sizes, **keywords)
+    bench = ((BENCH[name], {"factor": 2}),)
+    return Case(name, getattr(manual_bp, name), reference, draw, sizes, bench=bench, **keywords)
 
 
 _FACTORS = ({"factor": 2}, {"factor": 3})
