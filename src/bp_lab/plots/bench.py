@@ -49,8 +49,8 @@ def _ratios(axes: Any, rows: Sequence[Row], dtype: str) -> None:
     torch = [(row.torch_time_ratio, place) for row, place in zip(rows, places, strict=True)]
     beside = [(ratio, place) for ratio, place in torch if ratio is not None]
     if beside:
-        axes.plot(*zip(*beside, strict=True), "k|", label="to PyTorch eager")
-        axes.legend(loc="lower right")
+        axes.plot(*zip(*beside, strict=True), "k|", label="over that of PyTorch eager")
+        axes.legend(loc="upper right")
     axes.axvline(1, color="0.3", linewidth=1)
     axes.set_yticks(places, labels, fontsize=7)
     axes.set(xscale="log", xlabel="our time over that of jax.grad", title=f"Ratios, {dtype}")

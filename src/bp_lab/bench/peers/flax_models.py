@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen
 
 from bp_lab.bench.peers import flax_cells
@@ -139,7 +140,12 @@ def _of_resnet(params: Any, statistics: Any) -> tuple[Any, Any]:
     }
     parameters["Dense_0"] = {"kernel": params.V, "bias": params.c}
     running = {
-        name: {"BatchNorm_0": {"mean": mean, "var": var}}
+        name: {"BatchNorm_0": {"mean": _wide(mean), "var": _wide(var)}}
         for name, (mean, var) in zip(units, statistics, strict=True)
     }
     return parameters, {"batch_stats": running}
+
+
+def _wide(statistic: jax.Array) -> jax.Array:
+    """Return what Flax keeps in float32 at least."""
+    return statistic.astype(jnp.promote_types(statistic.dtype, jnp.float32))
