@@ -41,7 +41,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import logistic, op
 from manual_bp.recurrence import sequence
 
 NAME = "gru"
@@ -110,7 +110,7 @@ def forward(
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
         (v_rz, v_n), mask = inputs
         u_r, u_z = jnp.split(v_rz + h @ U_rz, 2, 1)
-        r, z = sequence.sigmoid(u_r), sequence.sigmoid(u_z)
+        r, z = logistic.sigmoid(u_r), logistic.sigmoid(u_z)
         recurrent = r * sequence.biased(h @ U_n, b_n) if reset == "after" else (r * h) @ U_n
         u_n = v_n + recurrent
         new = (1 - z) * jnp.tanh(u_n) + z * h
@@ -144,12 +144,12 @@ def backward(
     U_rz, U_n = jnp.split(op.wide(residual.U), [2 * h], 1)
     after = residual.reset == "after"
     u_r, u_z, u_n = residual.u
-    r = sequence.sigmoid(u_r)
-    gates = r, sequence.sigmoid(u_z), sequence.sigmoid(-u_z), jnp.tanh(u_n)
+    r = logistic.sigmoid(u_r)
+    gates = r, logistic.sigmoid(u_z), logistic.sigmoid(-u_z), jnp.tanh(u_n)
     slopes = (
-        sequence.sigmoid_slope(u_r),
-        sequence.sigmoid_slope(u_z),
-        sequence.tanh_slope(u_n),
+        logistic.sigmoid_slope(u_r),
+        logistic.sigmoid_slope(u_z),
+        logistic.tanh_slope(u_n),
     )
     previous = sequence.before(h0, residual.y)
     q = sequence.biased(previous @ U_n, residual.b_n) if after else None
