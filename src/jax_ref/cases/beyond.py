@@ -7,6 +7,7 @@ maps of cotangents that they are: at kinks, where nothing else tells one slope f
 cotangents that cancel, of which half precision would leave no digit; at numbers outside.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
@@ -18,10 +19,12 @@ import numpy as np
 
 import manual_bp
 from jax_ref import check_model, references
+from jax_ref.cases import models
 from jax_ref.cases.case import Case, Options, Sizes, describe, normal
 from jax_ref.verdict import Report
-from manual_bp import adapters, mlp, op
+from manual_bp import adapters, cnn, mlp, op, recurrent, resnet
 
+NAN = 9  # among whole numbers, the largest, which NaN is like to a maximum
 NETWORKS = (
     {"batch": (5,), "widths": (3, 4, 2)},
     {"batch": (), "widths": (2, 3)},
@@ -49,9 +52,45 @@ def _reference(
     )
 
 
-def _forward(*args: Any, **settings: Any) -> tuple[Any, Any]:
-    loss, gradients, _ = _by_hand(*args, **settings)
-    return loss, gradients
+def _halved_square(
+    model: Any, params: Any, inputs: Any, targets: Any, **settings: Any
+) -> tuple[Any, Any, Any]:
+    """Return ½ ‖y − targets‖², its gradients and every δ."""
+    y, residual = model.forward(params, inputs, **settings)
+    error = y - targets
+    gradients, _, deltas = model.backward_with_deltas(residual, error)
+    return op.wide(error**2).sum() / 2, gradients, deltas
+
+
+def _halved_square_reference(
+    model: Any, params: Any, inputs: Any, targets: Any, *, probes: Any, **settings: Any
+) -> Any:
+    error = model(params, inputs, probes=probes, **settings) - targets
+    return op.wide(jnp.einsum("bm,bm->", error, error)) / 2
+
+
+def _forward_of_resnet(params: Any, inputs: Any, **settings: Any) -> tuple[Any, Any]:
+    """Return y, and the residual with the cotangents of the statistics, which are 0."""
+    (y, renewed), residual = resnet.forward(params, *inputs, **settings)
+    return y, (residual, jax.tree.map(jnp.zeros_like, renewed))
+
+
+def _backward_of_resnet(saved: Any, dy: jax.Array) -> tuple[Any, Any, Any]:
+    residual, nothing = saved
+    dparams, dx, _, deltas = resnet.backward_with_deltas(residual, (dy, nothing))
+    return dparams, dx, deltas
+
+
+def _of_model(by_hand: Any) -> SimpleNamespace:
+    """Return an op whose output is the loss, for what is seen of the calls."""
+
+    def forward(*args: Any, **settings: Any) -> tuple[Any, Any]:
+        loss, gradients, _ = by_hand(*args, **settings)
+        return loss, gradients
+
+    return SimpleNamespace(
+        by_hand=by_hand, forward=forward, backward=lambda gradients, _: gradients
+    )
 
 
 class ModelCase(Case):
@@ -60,14 +99,47 @@ class ModelCase(Case):
     def run_one(self, sizes: Sizes, options: Options, dtype: str, seed: int = 0) -> Report:
         """Return the report of the model at one size, with one set of options, in one dtype."""
         return check_model(
-            partial(_by_hand, **options),
-            partial(_reference, **options),
+            partial(self.op.by_hand, **options),
+            partial(self.reference, **options),
             *self.arguments(sizes, dtype, seed),
             name=describe(self, sizes, options),
             seed=seed,
             tolerance=self.tolerance,
             raises=False,
         )
+
+
+def _with_targets(draw: Any) -> Any:
+    """Return what draws the parameters of a model, its inputs, one or several, and targets."""
+
+    def drawn(rng: np.random.Generator, **sizes: Any) -> tuple[Any, ...]:
+        params, x, *others = draw(rng, **sizes)
+        classes = jax.tree.leaves(params)[-1].shape
+        return params, (x, *others) if others else x, normal(rng, len(x), *classes)
+
+    return drawn
+
+
+def _first_output(reference: Any) -> Any:
+    return lambda params, inputs, **settings: reference(params, *inputs, **settings)[0]
+
+
+_resnet = SimpleNamespace(forward=_forward_of_resnet, backward_with_deltas=_backward_of_resnet)
+_of_registry = {case.name: case for case in models.cases}
+
+
+def _with_deltas(name: str, model: Any, in_one: Any = lambda reference: reference) -> Case:
+    """Return a case of the registry with every δ."""
+    case = _of_registry[name]
+    return ModelCase(
+        case.op_name,
+        _of_model(partial(_halved_square, model)),
+        partial(_halved_square_reference, in_one(case.reference)),
+        _with_targets(case.draw),
+        case.sizes[-1:],
+        case.options[:1],
+        variant="loss, gradients and δ",
+    )
 
 
 def _parameters(rng: np.random.Generator, widths: tuple[int, ...]) -> tuple[mlp.Layer, ...]:
@@ -175,22 +247,23 @@ def _without_nan(x: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(x), 0, x)
 
 
-class _NaNAsZero:
-    """A loss whose NaN, which stands for bad input under `jit`, is read as 0, of every sample."""
+class _NaNAsSum:
+    """A loss of every sample, but that of one with bad input, NaN under `jit`, is read as Σ x."""
 
     def __init__(self, op: Any) -> None:
         self._op = op
 
-    def forward(self, *args: Any) -> tuple[jax.Array, Any]:
+    def forward(self, x: jax.Array, *args: Any) -> tuple[jax.Array, Any]:
         """Return the losses of the samples and the residual."""
         # Labels whose values can be read are refused; under `jit` they cannot.
         forward = jax.jit(lambda *args: self._op.forward(*args, reduction="none"))
-        losses, residual = forward(*args)
-        return _without_nan(losses), residual
+        losses, residual = forward(x, *args)
+        return jnp.where(jnp.isnan(losses), x.sum(-1), losses), residual
 
     def backward(self, residual: Any, dy: jax.Array) -> tuple[Any, ...]:
-        """Return the cotangents."""
-        return jax.tree.map(_without_nan, self._op.backward(residual, dy))
+        """Return the cotangents; where that of x is NaN, as it should be, that of Σ x."""
+        dx, *others = self._op.backward(residual, dy)
+        return jnp.where(jnp.isnan(dx), dy[:, None], dx), *jax.tree.map(_without_nan, others)
 
 
 def _outside(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
@@ -203,7 +276,7 @@ def _inside_reference(p: jax.Array, t: jax.Array) -> jax.Array:
     losses = references.losses.binary_cross_entropy_on_probabilities(
         jnp.where(inside, p, 0.5), t, reduction="none"
     )
-    return jnp.where(inside[:, 0], losses, 0)
+    return jnp.where(inside[:, 0], losses, p[:, 0])
 
 
 def _unknown_labels(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
@@ -211,12 +284,63 @@ def _unknown_labels(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return normal(rng, len(labels), n), labels
 
 
-def _known_reference(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    known = (labels >= 0) & (labels < logits.shape[-1])
-    losses = references.losses.softmax_cross_entropy(
-        logits, jnp.where(known, labels, 0), reduction="none"
+def _known(name: str) -> Any:
+    """Return the reference of a loss, of samples with an unknown label Σ x."""
+
+    def reference(x: jax.Array, labels: jax.Array) -> jax.Array:
+        known = (labels >= 0) & (labels < x.shape[-1])
+        chosen = jnp.where(known, labels, 0)
+        losses = references.losses.table[name](x, chosen, reduction="none")
+        return jnp.where(known, losses, x.sum(-1))
+
+    return reference
+
+
+class _LossSlopes:
+    """The linear map of dℓ that a loss of single numbers is, each number a sample of its own."""
+
+    def __init__(self, op: Any) -> None:
+        self._op = op
+
+    def _all(self, residual: Any, dl: jax.Array) -> list[jax.Array]:
+        return [cotangent.squeeze(-1) for cotangent in self._op.backward(residual, dl)]
+
+    def forward(self, dl: jax.Array, points: jax.Array) -> tuple[jax.Array, Any]:
+        """Return the cotangents side by side and the residual."""
+        columns = jnp.split(points.astype(dl.dtype), points.shape[-1], -1)
+        _, residual = self._op.forward(*columns, reduction="none")
+        return jnp.stack(self._all(residual, dl), -1), residual
+
+    def backward(self, residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
+        """Return (Σ slope ⊙ dy, None)."""
+        terms = [self._all(residual, dy[:, at])[at] for at in range(dy.shape[-1])]
+        return jnp.stack(terms, -1).sum(-1), None
+
+
+# Points at kinks and beside them, a row each; the slopes there, the middle of the subgradients.
+_LOSS_SLOPES: dict[str, tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]] = {
+    "absolute_error": (((1, 1), (2, 1), (-1, 0)), ((0, 0), (1, -1), (-1, 1))),
+    "hinge": (
+        ((1, 1), (0, 2), (-1, 2), (-1, -2), (2, -1)),
+        ((0, 0), (-2, 0), (-2, 1), (0, 0), (1, -2)),
+    ),
+    "triplet": (
+        ((0, 1, 2), (0, 2, -1), (0, 1, 3), (0, 0, 1)),
+        ((0, 0, 0), (-2, 1, 1), (0, 0, 0), (0, 0, 0)),
+    ),
+}
+
+
+def _of_loss(name: str) -> Case:
+    points, slopes = _LOSS_SLOPES[name]
+    return Case(
+        name,
+        _LossSlopes(getattr(manual_bp, name)),
+        lambda dl, _: dl[:, None] * jnp.asarray(slopes, dl.dtype),
+        lambda rng: (normal(rng, len(points)), np.asarray(points, dtype=np.int32)),
+        ({},),
+        variant="slopes",
     )
-    return jnp.where(known, losses, 0)
 
 
 class _Slopes:
@@ -322,6 +446,84 @@ def _put_back(dy: jax.Array, *W: jax.Array) -> jax.Array:
     return jnp.einsum("bio,jio->bj", owed, read)[..., None].astype(dy.dtype)
 
 
+class _WayBack:
+    """The linear map dy ↦ dx that a backward pass is at a point of whole numbers."""
+
+    def __init__(self, op: Any, reference: Any, **settings: Any) -> None:
+        self._op, self.reference, self._settings = op, reference, settings
+
+    def forward(self, dy: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
+        """Return dx and what it depends on."""
+        point = x.astype(dy.dtype)
+        point = jnp.where(point == NAN, jnp.nan, point)
+        _, residual = self._op.forward(point, **self._settings)
+        return self._op.backward(residual, dy)[0], (dy, x)
+
+    def backward(self, saved: Any, ddx: jax.Array) -> tuple[jax.Array, None]:
+        """Return the cotangent of dy, by the transpose of the reference."""
+        dy, x = saved
+        return jax.vjp(lambda dy: self.reference(dy, x), dy)[1](ddx)[0], None
+
+
+def _way_back(reference: Any, **settings: Any) -> Any:
+    """Return the reference of dy ↦ dx: JAX's, in the dtype for sums."""
+
+    def ways(dy: jax.Array, x: jax.Array) -> jax.Array:
+        point = x.astype(op.wide_dtype(dy.dtype))
+        _, pull_back = jax.vjp(partial(reference, **settings), point)
+        return pull_back(op.wide(dy))[0].astype(dy.dtype)
+
+    return ways
+
+
+def _of_pairs(slopes: tuple[float, ...]) -> Any:
+    """Return the reference of dy ↦ dx for windows of two places, of which the slopes are known."""
+
+    def ways(dy: jax.Array, _: jax.Array) -> jax.Array:
+        owed = jnp.repeat(op.wide(dy), 2, axis=1)
+        return (owed * jnp.asarray(slopes, owed.dtype).reshape(1, -1, 1)).astype(dy.dtype)
+
+    return ways
+
+
+def _owing(dy: Any, x: Any, *, scale: float = 1) -> Any:
+    """Return what draws a cotangent about `dy`, and whole numbers."""
+
+    def drawn(rng: np.random.Generator) -> tuple[Any, ...]:
+        return np.asarray(dy) + scale * normal(rng, *np.shape(dy)), np.asarray(x, np.int32)
+
+    return drawn
+
+
+def _way_back_cases() -> Iterator[Case]:
+    tied = np.asarray([[0, 1], [-1, NAN], [0, 0], [0, NAN], [2, 2], [2, -3]])[None]
+    three = {"window": (3,), "strides": (1,)}
+    one, huge = [[[0]]], np.zeros((1, 256, 257, 1))
+    of_one = [[[100.5], [0], [-100.5]]]
+    of_box = [[[[100.5], [0]], [[-100.5], [0]]]]
+    for name, variant, draw, settings in (
+        ("global_max_pool", "ties", _owing([[0, 0]], tied), {"ties": "split"}),
+        (
+            "max_pool",
+            "ties",
+            _owing(np.zeros((1, 6, 2)), tied),
+            {**three, "padding": ((1, 1),), "ties": "split"},
+        ),
+        ("max_pool", "cancelling", _owing(of_one, one), {**three, "padding": ((2, 2),)}),
+        ("mean_pool", "cancelling", _owing(of_one, one), {**three, "padding": ((2, 2),)}),
+        ("adaptive_max_pool", "cancelling", _owing(of_box, [one]), {"size": (2, 2)}),
+        ("adaptive_mean_pool", "cancelling", _owing(of_box, [one]), {"size": (2, 2)}),
+        ("global_mean_pool", "many", _owing([[0]], huge, scale=1000), {}),
+    ):
+        theme = references.pooling.table[name]
+        way = _WayBack(getattr(manual_bp, name), _way_back(theme, **settings), **settings)
+        yield Case(name, way, way.reference, draw, ({},), variant=variant)
+    for p, slopes in ((2.0, (0.6, -0.8, 0, 0, 0, -1)), (1.0, (1, -1, 0, 0, 0, -1))):
+        way = _WayBack(manual_bp.lp_pool, _of_pairs(slopes), window=(2,), p=p)
+        draw = _owing(np.zeros((1, 3, 1)), [[[3], [-4], [0], [0], [0], [-5]]])
+        yield Case("lp_pool", way, way.reference, draw, ({},), variant=f"zeros, p={p:g}")
+
+
 def _cancelling(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     W = np.asarray([100, 1, -100], np.int32).reshape(3, 1, 1)
     return _nearly_even(rng, 1, n + 2, 1), W
@@ -390,7 +592,7 @@ def _at_kinks(name: str) -> Case:
 cases: tuple[Case, ...] = (
     ModelCase(
         "mlp",
-        SimpleNamespace(forward=_forward, backward=lambda gradients, _: gradients),
+        _of_model(_by_hand),
         _reference,
         _regression,
         NETWORKS,
@@ -403,6 +605,9 @@ cases: tuple[Case, ...] = (
         ),
         variant="loss, gradients and δ",
     ),
+    _with_deltas("cnn", cnn),
+    _with_deltas("recurrent[lstm]", recurrent),
+    _with_deltas("resnet", _resnet, _first_output),
     Case(
         "mlp",
         SimpleNamespace(forward=_adapted_forward, backward=_adapted_backward),
@@ -440,20 +645,24 @@ cases: tuple[Case, ...] = (
     ),
     Case(
         "binary_cross_entropy_on_probabilities",
-        _NaNAsZero(manual_bp.binary_cross_entropy_on_probabilities),
+        _NaNAsSum(manual_bp.binary_cross_entropy_on_probabilities),
         _inside_reference,
         _outside,
         ({"n": 3},),
         variant="outside [0, 1]",
     ),
-    Case(
-        "softmax_cross_entropy",
-        _NaNAsZero(manual_bp.softmax_cross_entropy),
-        _known_reference,
-        _unknown_labels,
-        ({"n": 5},),
-        variant="unknown labels",
+    *(
+        Case(
+            name,
+            _NaNAsSum(getattr(manual_bp, name)),
+            _known(name),
+            _unknown_labels,
+            ({"n": 5},),
+            variant="unknown labels",
+        )
+        for name in ("softmax_cross_entropy", "negative_log_likelihood", "multiclass_hinge")
     ),
+    *map(_of_loss, _LOSS_SLOPES),
     Case(
         "relu",
         _Slopes(manual_bp.relu),
@@ -516,4 +725,5 @@ cases: tuple[Case, ...] = (
         variant="unknown numbers",
     ),
     *map(_at_kinks, _SLOPES),
+    *_way_back_cases(),
 )

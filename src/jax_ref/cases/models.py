@@ -100,9 +100,9 @@ def _images(
     return params, normal(rng, batch, *image, channels[0])
 
 
-def _cnn_reference(params: Any, x: Any, *, activation: Any) -> Any:
+def _cnn_reference(params: Any, x: Any, *, activation: Any, **rest: Any) -> Any:
     f = references.activations.table[activation.name]
-    return references.models.cnn(params, x, activation=f)
+    return references.models.cnn(params, x, activation=f, **rest)
 
 
 def _residual_network(
