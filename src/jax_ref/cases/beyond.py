@@ -1,13 +1,11 @@
 """Cases beyond the registry, for the mutants: what is no op with a finite cotangent of everything.
 
 A model's loss with its gradients and every δ; that loss, and an op, as an adapter hands it to JAX;
-probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; a sum so long that
-half precision, adding one number after another, stands still. And backward passes as the linear
-maps of cotangents that they are: at kinks, where nothing else tells one slope from another; of
-cotangents that cancel, of which half precision would leave no digit; at numbers outside.
+probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; probabilities,
+labels and numbers outside; a sum so long that half precision, adding one number after another,
+stands still; means far from 0. And backward passes as linear maps.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
@@ -19,12 +17,11 @@ import numpy as np
 
 import manual_bp
 from jax_ref import check_model, references
-from jax_ref.cases import models
+from jax_ref.cases import linear_maps, models
 from jax_ref.cases.case import Case, Options, Sizes, describe, normal
 from jax_ref.verdict import Report
 from manual_bp import adapters, cnn, mlp, op, recurrent, resnet
 
-NAN = 9  # among whole numbers, the largest, which NaN is like to a maximum
 NETWORKS = (
     {"batch": (5,), "widths": (3, 4, 2)},
     {"batch": (), "widths": (2, 3)},
@@ -258,12 +255,17 @@ class _NaNAsSum:
         # Labels whose values can be read are refused; under `jit` they cannot.
         forward = jax.jit(lambda *args: self._op.forward(*args, reduction="none"))
         losses, residual = forward(x, *args)
-        return jnp.where(jnp.isnan(losses), x.sum(-1), losses), residual
+        return jnp.where(jnp.isnan(losses), _of_sample(x), losses), residual
 
     def backward(self, residual: Any, dy: jax.Array) -> tuple[Any, ...]:
         """Return the cotangents; where that of x is NaN, as it should be, that of Σ x."""
         dx, *others = self._op.backward(residual, dy)
-        return jnp.where(jnp.isnan(dx), dy[:, None], dx), *jax.tree.map(_without_nan, others)
+        dsum = dy.reshape(-1, *(1,) * (dx.ndim - 1))
+        return jnp.where(jnp.isnan(dx), dsum, dx), *jax.tree.map(_without_nan, others)
+
+
+def _of_sample(x: jax.Array) -> jax.Array:
+    return x.sum(tuple(range(1, x.ndim)))
 
 
 def _outside(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
@@ -296,78 +298,55 @@ def _known(name: str) -> Any:
     return reference
 
 
-class _LossSlopes:
-    """The linear map of dℓ that a loss of single numbers is, each number a sample of its own."""
-
-    def __init__(self, op: Any) -> None:
-        self._op = op
-
-    def _all(self, residual: Any, dl: jax.Array) -> list[jax.Array]:
-        return [cotangent.squeeze(-1) for cotangent in self._op.backward(residual, dl)]
-
-    def forward(self, dl: jax.Array, points: jax.Array) -> tuple[jax.Array, Any]:
-        """Return the cotangents side by side and the residual."""
-        columns = jnp.split(points.astype(dl.dtype), points.shape[-1], -1)
-        _, residual = self._op.forward(*columns, reduction="none")
-        return jnp.stack(self._all(residual, dl), -1), residual
-
-    def backward(self, residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
-        """Return (Σ slope ⊙ dy, None)."""
-        terms = [self._all(residual, dy[:, at])[at] for at in range(dy.shape[-1])]
-        return jnp.stack(terms, -1).sum(-1), None
+def _unsound(rng: np.random.Generator, t: int, v: int) -> tuple[Any, ...]:
+    """Return logits, two labels a sample and lengths; but for the first two samples one is bad."""
+    labels = np.asarray([[1, 2], [2, 2], [1, 0], [v, 1], [-1, 1], *[[1, 2]] * 4], np.int32)
+    logit_lengths, label_lengths = np.full(9, t, np.int32), np.full(9, 2, np.int32)
+    logit_lengths[[5, 6]], label_lengths[[7, 8]] = [-1, t + 1], [-1, 3]
+    return normal(rng, 9, t, v), labels, logit_lengths, label_lengths
 
 
-# Points at kinks and beside them, a row each; the slopes there, the middle of the subgradients.
-_LOSS_SLOPES: dict[str, tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]] = {
-    "absolute_error": (((1, 1), (2, 1), (-1, 0)), ((0, 0), (1, -1), (-1, 1))),
-    "hinge": (
-        ((1, 1), (0, 2), (-1, 2), (-1, -2), (2, -1)),
-        ((0, 0), (-2, 0), (-2, 1), (0, 0), (1, -2)),
-    ),
-    "triplet": (
-        ((0, 1, 2), (0, 2, -1), (0, 1, 3), (0, 0, 1)),
-        ((0, 0, 0), (-2, 1, 1), (0, 0, 0), (0, 0, 0)),
-    ),
-}
-
-
-def _of_loss(name: str) -> Case:
-    points, slopes = _LOSS_SLOPES[name]
-    return Case(
-        name,
-        _LossSlopes(getattr(manual_bp, name)),
-        lambda dl, _: dl[:, None] * jnp.asarray(slopes, dl.dtype),
-        lambda rng: (normal(rng, len(points)), np.asarray(points, dtype=np.int32)),
-        ({},),
-        variant="slopes",
-    )
-
-
-class _Slopes:
-    """The linear map v ↦ f'(u) ⊙ v that a backward pass is; at a kink it has one value."""
-
-    def __init__(self, op: Any) -> None:
-        self._op = op
-
-    def forward(self, v: jax.Array, u: jax.Array, **settings: float) -> tuple[jax.Array, Any]:
-        """Return f'(u) ⊙ v and the residual."""
-        _, residual = self._op.forward(u.astype(v.dtype), **settings)
-        return self._op.backward(residual, v)[0], residual
-
-    def backward(self, residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
-        """Return (f'(u) ⊙ dy, None)."""
-        return self._op.backward(residual, dy)[0], None
-
-
-def _slopes_reference(
-    v: jax.Array, u: jax.Array, *, slope_at_zero: float, negative_slope: float = 0.0
+def _sound_reference(
+    x: jax.Array, labels: jax.Array, logit_lengths: jax.Array, label_lengths: jax.Array
 ) -> jax.Array:
-    slopes = jnp.asarray([negative_slope, slope_at_zero, 1], v.dtype)
-    return v * slopes[jnp.sign(u) + 1]
+    good = jnp.arange(len(x)) < 2
+    losses = references.losses.ctc(
+        x,
+        jnp.where(good[:, None], labels, 1),
+        jnp.where(good, logit_lengths, x.shape[1]),
+        jnp.where(good, label_lengths, 1),
+        reduction="none",
+    )
+    return jnp.where(good, losses, _of_sample(x))
 
 
-def _signs(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    return normal(rng, n), np.arange(n, dtype=np.int32) % 3 - 1
+def _far_apart(rng: np.random.Generator, scale: float) -> tuple[Any, ...]:
+    """Return logits of two steps, too few for one label twice, labels and their numbers."""
+    labels, lengths = np.asarray([[1, 2], [2, 0], [1, 1]]), np.asarray([2, 1, 2])
+    return scale * normal(rng, 3, 2, 4), labels.astype(np.int32), lengths.astype(np.int32)
+
+
+def _few_steps_forward(
+    logits: jax.Array, labels: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, Any]:
+    """Return the losses, ∞ read as 0, and the residual."""
+    losses, residual = manual_bp.ctc.forward(logits, labels, None, lengths, reduction="none")
+    return jnp.where(losses == jnp.inf, 0, losses), residual
+
+
+def _few_steps_backward(residual: Any, dy: jax.Array) -> tuple[jax.Array, None, None]:
+    return manual_bp.ctc.backward(residual, dy)[0], None, None
+
+
+def _by_paths(logits: jax.Array, *_: jax.Array) -> jax.Array:
+    """Return −ln Σ P over the paths that leave the labels; 0 where there is none."""
+    first, second = jnp.moveaxis(jax.nn.log_softmax(op.wide(logits)), 1, 0)
+    ways = (
+        first[0, 1] + second[0, 2],
+        *(first[1, i] + second[1, j] for i, j in ((2, 2), (0, 2), (2, 0))),
+    )
+    losses = jnp.stack([-ways[0], -jax.nn.logsumexp(jnp.stack(ways[1:])), jnp.zeros_like(ways[0])])
+    return losses.astype(logits.dtype)
 
 
 def _one_by_one(x: jax.Array) -> jax.Array:
@@ -393,144 +372,35 @@ def _long_sum_reference(x: jax.Array) -> jax.Array:
     return (total**2 / x.size).astype(x.dtype)
 
 
-def _prelu(u: jax.Array, *, alpha: float) -> tuple[jax.Array, Any]:
-    return manual_bp.prelu.forward(u, jnp.asarray(alpha, u.dtype))
+def _far(scale_x: jax.Array, deviations: jax.Array) -> tuple[Any, ...]:
+    """Return arguments of which x W, without rounding, is 1000 + deviations/1024."""
+    dtype, width = scale_x.dtype, scale_x.size
+    zeros = partial(jnp.zeros, dtype=dtype)
+    x = jnp.asarray([[[1, 2**-10]]], dtype)
+    W = jnp.stack([jnp.full(width, 1000, dtype), deviations.astype(dtype)])
+    h = width // 4
+    states = zeros((1, h)), zeros((1, h))
+    of_cell = jnp.ones(h, dtype), zeros(h)
+    return x, *states, W, zeros((h, width)), scale_x, zeros(width), zeros(width), *of_cell
 
 
-def _nearly_even(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Return numbers from 1 to 1.1, exact in every dtype; of their differences few digits show."""
-    return np.asarray(1 + rng.integers(0, 7, shape) / 64)
+def _far_forward(scale_x: jax.Array, deviations: jax.Array) -> tuple[jax.Array, Any]:
+    (_, _, c), residual = manual_bp.layer_norm_lstm.forward(
+        *_far(scale_x, deviations), epsilon=1e-6
+    )
+    return c, residual
 
 
-def _supports(rng: np.random.Generator, b: int, n: int) -> tuple[Any, ...]:
-    outside = np.arange(n) >= np.arange(2, b + 2)[:, None]
-    return _nearly_even(rng, b, n), (-3 * outside).astype(np.int32)
+def _far_backward(residual: Any, dc: jax.Array) -> tuple[jax.Array, None]:
+    nothing = jnp.zeros_like(dc)
+    cotangents = manual_bp.layer_norm_lstm.backward(residual, (nothing[:, None], nothing, dc))
+    return cotangents[5], None
 
 
-def _centred(v: jax.Array, u: jax.Array) -> jax.Array:
-    """Return v less its mean where u is 0, and 0 elsewhere, computed in the dtype for sums."""
-    s = (u == 0).astype(op.wide_dtype(v.dtype))
-    identity = jnp.eye(u.shape[-1], dtype=s.dtype)[None]
-    centring = identity - s[:, None, :] / s.sum(-1)[:, None, None]
-    return (s * jnp.einsum("bij,bj->bi", centring, op.wide(v))).astype(v.dtype)
-
-
-class _PutBack:
-    """The linear map dy ↦ dx of windows of three taps; its backward pass is the op's forward.
-
-    With two places of padding on each side every place of x is read by every tap.
-    """
-
-    def __init__(self, op: Any, **settings: Any) -> None:
-        self._op, self._settings = op, {**settings, "padding": 2}
-
-    def forward(self, dy: jax.Array, *W: jax.Array) -> tuple[jax.Array, Any]:
-        """Return dx and the residual."""
-        x, kernel = jnp.zeros((1, dy.shape[1] - 2, 1), dy.dtype), [w.astype(dy.dtype) for w in W]
-        _, residual = self._op.forward(x, *kernel, **self._settings)
-        return self._op.backward(residual, dy)[0], kernel
-
-    def backward(self, kernel: Any, ddx: jax.Array) -> tuple[Any, ...]:
-        """Return the cotangent of dy; of the whole numbers none."""
-        y, _ = self._op.forward(ddx, *kernel, **self._settings)
-        return y, *(None for _ in kernel)
-
-
-def _put_back(dy: jax.Array, *W: jax.Array) -> jax.Array:
-    """Return the sum of what is owed to each place, computed in the dtype for sums."""
-    owed = op.wide(dy)
-    for w in W:
-        owed = owed * w.reshape(1, 1, -1).astype(owed.dtype)
-    j, i, o = np.ogrid[: dy.shape[1] - 2, : dy.shape[1], :3]
-    read = jnp.asarray(i == j - o + 2, owed.dtype)
-    return jnp.einsum("bio,jio->bj", owed, read)[..., None].astype(dy.dtype)
-
-
-class _WayBack:
-    """The linear map dy ↦ dx that a backward pass is at a point of whole numbers."""
-
-    def __init__(self, op: Any, reference: Any, **settings: Any) -> None:
-        self._op, self.reference, self._settings = op, reference, settings
-
-    def forward(self, dy: jax.Array, x: jax.Array) -> tuple[jax.Array, Any]:
-        """Return dx and what it depends on."""
-        point = x.astype(dy.dtype)
-        point = jnp.where(point == NAN, jnp.nan, point)
-        _, residual = self._op.forward(point, **self._settings)
-        return self._op.backward(residual, dy)[0], (dy, x)
-
-    def backward(self, saved: Any, ddx: jax.Array) -> tuple[jax.Array, None]:
-        """Return the cotangent of dy, by the transpose of the reference."""
-        dy, x = saved
-        return jax.vjp(lambda dy: self.reference(dy, x), dy)[1](ddx)[0], None
-
-
-def _way_back(reference: Any, **settings: Any) -> Any:
-    """Return the reference of dy ↦ dx: JAX's, in the dtype for sums."""
-
-    def ways(dy: jax.Array, x: jax.Array) -> jax.Array:
-        point = x.astype(op.wide_dtype(dy.dtype))
-        _, pull_back = jax.vjp(partial(reference, **settings), point)
-        return pull_back(op.wide(dy))[0].astype(dy.dtype)
-
-    return ways
-
-
-def _of_pairs(slopes: tuple[float, ...]) -> Any:
-    """Return the reference of dy ↦ dx for windows of two places, of which the slopes are known."""
-
-    def ways(dy: jax.Array, _: jax.Array) -> jax.Array:
-        owed = jnp.repeat(op.wide(dy), 2, axis=1)
-        return (owed * jnp.asarray(slopes, owed.dtype).reshape(1, -1, 1)).astype(dy.dtype)
-
-    return ways
-
-
-def _owing(dy: Any, x: Any, *, scale: float = 1) -> Any:
-    """Return what draws a cotangent about `dy`, and whole numbers."""
-
-    def drawn(rng: np.random.Generator) -> tuple[Any, ...]:
-        return np.asarray(dy) + scale * normal(rng, *np.shape(dy)), np.asarray(x, np.int32)
-
-    return drawn
-
-
-def _way_back_cases() -> Iterator[Case]:
-    tied = np.asarray([[0, 1], [-1, NAN], [0, 0], [0, NAN], [2, 2], [2, -3]])[None]
-    three = {"window": (3,), "strides": (1,)}
-    one, huge = [[[0]]], np.zeros((1, 256, 257, 1))
-    of_one = [[[100.5], [0], [-100.5]]]
-    of_box = [[[[100.5], [0]], [[-100.5], [0]]]]
-    for name, variant, draw, settings in (
-        ("global_max_pool", "ties", _owing([[0, 0]], tied), {"ties": "split"}),
-        (
-            "max_pool",
-            "ties",
-            _owing(np.zeros((1, 6, 2)), tied),
-            {**three, "padding": ((1, 1),), "ties": "split"},
-        ),
-        ("max_pool", "cancelling", _owing(of_one, one), {**three, "padding": ((2, 2),)}),
-        ("mean_pool", "cancelling", _owing(of_one, one), {**three, "padding": ((2, 2),)}),
-        ("adaptive_max_pool", "cancelling", _owing(of_box, [one]), {"size": (2, 2)}),
-        ("adaptive_mean_pool", "cancelling", _owing(of_box, [one]), {"size": (2, 2)}),
-        ("global_mean_pool", "many", _owing([[0]], huge, scale=1000), {}),
-    ):
-        theme = references.pooling.table[name]
-        way = _WayBack(getattr(manual_bp, name), _way_back(theme, **settings), **settings)
-        yield Case(name, way, way.reference, draw, ({},), variant=variant)
-    for p, slopes in ((2.0, (0.6, -0.8, 0, 0, 0, -1)), (1.0, (1, -1, 0, 0, 0, -1))):
-        way = _WayBack(manual_bp.lp_pool, _of_pairs(slopes), window=(2,), p=p)
-        draw = _owing(np.zeros((1, 3, 1)), [[[3], [-4], [0], [0], [0], [-5]]])
-        yield Case("lp_pool", way, way.reference, draw, ({},), variant=f"zeros, p={p:g}")
-
-
-def _cancelling(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    W = np.asarray([100, 1, -100], np.int32).reshape(3, 1, 1)
-    return _nearly_even(rng, 1, n + 2, 1), W
-
-
-def _cancelling_patches(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    return (np.asarray([100.5, 0, -100.5]) + np.asarray([0, 1, 0]) * normal(rng, 1, n + 2, 1),)
+def _far_reference(scale_x: jax.Array, deviations: jax.Array) -> jax.Array:
+    args = _far(op.wide(scale_x), deviations)
+    _, _, c = references.recurrence.layer_norm_lstm(*args, epsilon=1e-6)
+    return c.astype(scale_x.dtype)
 
 
 def _looked_up_forward(dy: jax.Array, indices: jax.Array) -> tuple[jax.Array, Any]:
@@ -557,36 +427,6 @@ def _looked_up(dy: jax.Array, indices: jax.Array) -> jax.Array:
 
 def _unknown_numbers(rng: np.random.Generator, v: int, n: int) -> tuple[Any, ...]:
     return normal(rng, v, n), np.asarray([0, -1, v, v + 2, -v, v - 1, 0], np.int32)
-
-
-# Below the first kink, at it, between, at the last, above; the slopes there; settings.
-_SLOPES: dict[str, tuple[tuple[int, ...], tuple[float, ...], dict[str, float]]] = {
-    "relu6": ((-1, 0, 4, 6, 7), (0, 1, 1, 1, 0), {}),
-    "hard_sigmoid": ((-4, -3, 1, 3, 4), (0, 1 / 6, 1 / 6, 1 / 6, 0), {}),
-    "hard_tanh": ((-2, -1, 0, 1, 2), (0, 1, 1, 1, 0), {}),
-    "hard_swish": ((-4, -3, 0, 3, 4), (0, -0.5, 0.5, 1.5, 1), {}),
-    "elu": ((-1, 0, 1), (0.3 * np.exp(-1), 1, 1), {"alpha": 0.3}),
-    "prelu": ((-1, 0, 1), (0.3, 1, 1), {"alpha": 0.3}),
-    "clip": (
-        (-2, -1, 1, 3, 4),
-        (0, 0.5, 1, 0.5, 0),
-        {"low": -1.0, "high": 3.0, "slope_at_bounds": 0.5},
-    ),
-}
-_prelu_of_u = SimpleNamespace(forward=_prelu, backward=manual_bp.prelu.backward)
-
-
-def _at_kinks(name: str) -> Case:
-    points, slopes, settings = _SLOPES[name]
-    return Case(
-        name,
-        _Slopes(_prelu_of_u if name == "prelu" else getattr(manual_bp, name)),
-        lambda v, _u, **_: v * jnp.asarray(slopes, v.dtype),
-        lambda rng: (normal(rng, len(points)), np.asarray(points, dtype=np.int32)),
-        ({},),
-        (settings,),
-        variant="slopes",
-    )
 
 
 cases: tuple[Case, ...] = (
@@ -662,24 +502,21 @@ cases: tuple[Case, ...] = (
         )
         for name in ("softmax_cross_entropy", "negative_log_likelihood", "multiclass_hinge")
     ),
-    *map(_of_loss, _LOSS_SLOPES),
     Case(
-        "relu",
-        _Slopes(manual_bp.relu),
-        _slopes_reference,
-        _signs,
-        ({"n": 7},),
-        options=({"slope_at_zero": 0.5}, {"slope_at_zero": 0.0}),
-        variant="slopes",
+        "ctc",
+        _NaNAsSum(manual_bp.ctc),
+        _sound_reference,
+        _unsound,
+        ({"t": 3, "v": 4},),
+        variant="bad labels and lengths",
     ),
     Case(
-        "leaky_relu",
-        _Slopes(manual_bp.leaky_relu),
-        _slopes_reference,
-        _signs,
-        ({"n": 7},),
-        options=({"slope_at_zero": 0.5, "negative_slope": 0.3},),
-        variant="slopes",
+        "ctc",
+        SimpleNamespace(forward=_few_steps_forward, backward=_few_steps_backward),
+        _by_paths,
+        _far_apart,
+        ({"scale": 1.0}, {"scale": 300.0}),
+        variant="far apart, too few steps",
     ),
     Case(
         "wide",
@@ -690,33 +527,6 @@ cases: tuple[Case, ...] = (
         variant="long sum",
     ),
     Case(
-        "sparsemax",
-        _Slopes(manual_bp.sparsemax),
-        _centred,
-        _supports,
-        ({"b": 3, "n": 4},),
-        variant="nearly even",
-    ),
-    *(
-        Case(
-            name,
-            _PutBack(getattr(manual_bp, name)),
-            _put_back,
-            _cancelling,
-            ({"n": 5},),
-            variant="cancelling",
-        )
-        for name in ("conv", "depthwise_conv")
-    ),
-    Case(
-        "im2col",
-        _PutBack(manual_bp.im2col, kernel=3),
-        _put_back,
-        _cancelling_patches,
-        ({"n": 5},),
-        variant="cancelling",
-    ),
-    Case(
         "scatter_add",
         SimpleNamespace(forward=_looked_up_forward, backward=_looked_up_backward),
         _looked_up,
@@ -724,6 +534,13 @@ cases: tuple[Case, ...] = (
         ({"v": 4, "n": 2},),
         variant="unknown numbers",
     ),
-    *map(_at_kinks, _SLOPES),
-    *_way_back_cases(),
+    Case(
+        "layer_norm_lstm",
+        SimpleNamespace(forward=_far_forward, backward=_far_backward),
+        _far_reference,
+        lambda rng, h: (normal(rng, 4 * h), rng.integers(-9, 9, 4 * h, np.int32)),
+        ({"h": 3},),
+        variant="far means",
+    ),
+    *linear_maps.cases,
 )

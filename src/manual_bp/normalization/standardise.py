@@ -5,6 +5,9 @@ Forward  m = ⟨x⟩,  δ = ⟨x − m⟩,  c = x − m − δ,  r = (⟨c²⟩ 
                                                                 ⟨·⟩ = mean over the axes
 Means    In exact arithmetic δ = 0. The rounding of m is an error of the size of the mean; x − m is
          nearly exact, so that subtracting its mean δ leaves an error of the size of the deviations.
+         That takes one and the same m in x − m and in δ. A compiler may fuse the product that ends
+         a mean with a difference, in one place and not in the other, and so skip a rounding; of a
+         number that is rounded on its own, a bit shorter, it cannot.
          The variance is taken in a second pass, never as ⟨x²⟩ − m², which would cancel.
 """
 
@@ -16,6 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
+
+SPARED = 1  # bits of the mantissa of m
 
 
 @op.residual
@@ -61,7 +66,8 @@ def mean(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*reduc
 
 def moments(x: Float[Array, "*shape"], axes: Sequence[int], epsilon: float) -> Moments:
     """Return the moments of `x`, which is not in half precision, over the axes."""
-    m = mean(x, axes)
+    of = jnp.finfo(x.dtype)
+    m = jax.lax.reduce_precision(mean(x, axes), of.nexp, of.nmant - SPARED)
     correction = mean(x - m, axes)
     c = x - m - correction
     return Moments(m, correction, 1 / jnp.sqrt(mean(c * c, axes) + epsilon))

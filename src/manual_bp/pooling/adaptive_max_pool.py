@@ -17,8 +17,6 @@ Source   He, Zhang, Ren & Sun 2014, "Spatial pyramid pooling", arXiv:1406.4729; 
          PyTorch's
 """
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +24,7 @@ from jaxtyping import Array, Float, Int32
 
 from manual_bp import op
 from manual_bp.pooling import bins
+from manual_bp.resampling import banded
 from manual_bp.windows import Numbers
 
 NAME = "adaptive_max_pool"
@@ -87,8 +86,7 @@ def backward(
 
 def _to_the_winners(dy: jax.Array, winner: jax.Array, axis: int, n: int) -> jax.Array:
     m = winner.shape[axis]
-    rows = [np.flatnonzero(covered) for covered in bins.members(n, m).T]
-    covering = np.asarray([*itertools.zip_longest(*rows, fillvalue=m)]).T
+    covering = banded.table(map(np.flatnonzero, bins.members(n, m).T), m)
     # An element that fewer bins cover reads on behind the last, where nobody won.
     owed, won = (jnp.take(a, covering, axis=axis, mode="fill") for a in (dy, winner))
     here = jax.lax.broadcasted_iota(winner.dtype, won.shape, axis)

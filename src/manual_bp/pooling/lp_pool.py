@@ -81,7 +81,7 @@ def backward(
 
     def owed(tap: Tap) -> jax.Array:
         read = reads[tap]
-        slope = jnp.copysign((jnp.abs(read) / y) ** (p - 1), read)  # (1)
-        return jnp.where(read == 0, 0, dy_wide * slope)  # (1)
+        share = dy_wide * (jnp.abs(read) / y) ** (p - 1)  # (1)
+        return jnp.where(read > 0, share, jnp.where(read == 0, 0, -share))  # (1)
 
     return (over.put_back(owed).astype(dy.dtype),)

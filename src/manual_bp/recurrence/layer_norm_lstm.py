@@ -183,7 +183,7 @@ def backward(
     projected, r_x = _normalise(sequence.by_time(x, W), epsilon)
     recurrent, r_h = _normalise(previous_h @ U, epsilon)
     cells, r_c = _normalise(residual.c, epsilon)
-    a = shared.affine(cells, scale_c, residual.bias_c)
+    a = cells * shared.over(scale_c, cells) + shared.over(residual.bias_c, cells)
     gates, slopes = sequence.four_gates(residual.u)
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
@@ -197,7 +197,7 @@ def backward(
         delta_i = dc * g * i_slope  # (4)
         delta_f = dc * previous * f_slope  # (4)
         delta_g = dc * i * g_slope  # (4)
-        delta = jnp.concatenate([delta_i, delta_f, delta_g, delta_o], 1)
+        delta = jnp.hstack([delta_i, delta_f, delta_g, delta_o])
         delta = sequence.choose(mask, delta, 0.0)
         dproduct = _back(delta * shared.over(residual.scale_h, delta), recurrent, r_h)  # (5)
         dh_before = dproduct @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (5)

@@ -177,7 +177,7 @@ def backward(
         delta_i = dc * g * i_slope  # (3)
         delta_f = dc * previous * f_slope  # (3)
         delta_g = dc * i * g_slope  # (3)
-        delta = jnp.concatenate([delta_i, delta_f, delta_g, delta_o], 1)
+        delta = jnp.hstack([delta_i, delta_f, delta_g, delta_o])
         delta = sequence.choose(mask, delta, 0.0)
         back_c = dc * f + _through(peephole, delta_i)[0] + _through(peephole, delta_f)[1]  # (4)
         dh_before = delta @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (4)

@@ -69,7 +69,7 @@ def active(
     """Return where a step lies within the length of its sample; None for everywhere."""
     if lengths is None:
         return None
-    steps = jnp.arange(time, dtype=lengths.dtype)[:, None, None]
+    steps = jax.lax.iota(lengths.dtype, time)[:, None, None]
     return steps < lengths[None, :, None]
 
 
