@@ -107,8 +107,9 @@ def _rnn(u: jax.Array, *, slope_at_zero: float) -> tuple[Any, Any]:
     """Return one step of one sample from u."""
     h, nothing = jnp.zeros((1, u.size), u.dtype), jnp.zeros((u.size,) * 2, u.dtype)
     x, identity = u[None, None], jnp.eye(u.size, dtype=u.dtype)
-    settings = {"activation": "relu", "slope_at_zero": slope_at_zero}
-    return manual_bp.rnn.forward(x, h, identity, nothing, **settings)
+    return manual_bp.rnn.forward(
+        x, h, identity, nothing, activation="relu", slope_at_zero=slope_at_zero
+    )
 
 
 def _rnn_backward(residual: Any, dy: jax.Array) -> tuple[jax.Array]:

@@ -36,6 +36,7 @@ Source   Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal c
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -101,7 +102,7 @@ def _moved(x: jax.Array, places: int, fill: Any) -> jax.Array:
     return jax.lax.pad(x, jnp.asarray(fill, x.dtype), around)
 
 
-def _either(*ways: jax.Array) -> jax.Array:
+def _either(ways: Sequence[jax.Array]) -> jax.Array:
     """Return the logarithm of the sum of what the ways are logarithms of; any may be −∞."""
     return functools.reduce(jnp.logaddexp, ways)
 
@@ -109,8 +110,9 @@ def _either(*ways: jax.Array) -> jax.Array:
 def _relative(logs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the logarithms less the largest of each sample, and that, which may be −∞."""
     top = logs.max(-1, keepdims=True)
-    # What is subtracted is finite, so that no −∞ becomes NaN.
-    return logs - jnp.maximum(top, jnp.finfo(logs.dtype).min), top.squeeze(-1)
+    # Less −∞, −∞ would become NaN.
+    finite = jnp.maximum(top, jnp.finfo(logs.dtype).min)
+    return logs - finite, top.reshape(logs.shape[:-1])
 
 
 def _emitted(log_p: jax.Array, z: jax.Array) -> jax.Array:
@@ -178,7 +180,7 @@ def forward(
         (log_alpha, scale), (number, emitted) = carry, now
         by_two = jnp.where(skips, _moved(log_alpha, 2, -jnp.inf), -jnp.inf)
         ways = log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two
-        moved, top = _relative(emitted + _either(*ways))
+        moved, top = _relative(emitted + _either(ways))
         log_alpha = jnp.where((number < steps)[..., None], moved, log_alpha)
         return (log_alpha, jnp.where(number < steps, scale + top, scale)), log_alpha
 
@@ -205,7 +207,7 @@ def backward(
         number, emitted = now
         ahead = emitted + log_beta
         by_two = _moved(jnp.where(residual.skips, ahead, -jnp.inf), -2, -jnp.inf)
-        before, _ = _relative(_either(ahead, _moved(ahead, -1, -jnp.inf), by_two))  # (2)
+        before, _ = _relative(_either((ahead, _moved(ahead, -1, -jnp.inf), by_two)))  # (2)
         return jnp.where((number < residual.steps)[..., None], before, log_beta), log_beta
 
     numbered = jax.lax.iota(residual.steps.dtype, time), _emitted(log_p, z)

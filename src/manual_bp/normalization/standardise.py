@@ -20,7 +20,11 @@ from jaxtyping import Array, Float
 
 from manual_bp import op
 
-SPARED = 1  # bits of the mantissa of m
+# Bits of the exponent and, less one, of the mantissa.
+SHORTER = {
+    jnp.dtype(dtype): (jnp.finfo(dtype).nexp, jnp.finfo(dtype).nmant - 1)
+    for dtype in (jnp.float32, jnp.float64)
+}
 
 
 @op.residual
@@ -66,16 +70,19 @@ def mean(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*reduc
 
 def moments(x: Float[Array, "*shape"], axes: Sequence[int], epsilon: float) -> Moments:
     """Return the moments of `x`, which is not in half precision, over the axes."""
-    of = jnp.finfo(x.dtype)
-    m = jax.lax.reduce_precision(mean(x, axes), of.nexp, of.nmant - SPARED)
+    m = jax.lax.reduce_precision(mean(x, axes), *SHORTER[x.dtype])
     correction = mean(x - m, axes)
-    c = x - m - correction
+    c = _less(x, m, correction)
     return Moments(m, correction, 1 / jnp.sqrt(mean(c * c, axes) + epsilon))
+
+
+def _less(x: jax.Array, m: jax.Array, correction: jax.Array) -> jax.Array:
+    return x - m - correction
 
 
 def centred(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:
     """Return c, in the dtype of the moments."""
-    return op.wide(x) - moments.mean - moments.correction
+    return _less(op.wide(x), moments.mean, moments.correction)
 
 
 def standardise(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:
