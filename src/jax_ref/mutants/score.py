@@ -30,7 +30,7 @@ from jax_ref.verdict import Report, Verdict
 
 KILLED, SURVIVED, EQUAL = "killed", "survived", "equivalent"
 LOW = ("bfloat16", "float16", "float32")
-RENEWED = 200  # mutants that a process judges
+RENEWED = 200  # mutants, about, that a process judges
 
 
 @dataclass(frozen=True, eq=False)
