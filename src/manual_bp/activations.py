@@ -72,7 +72,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int8
 
-from manual_bp import op
+from manual_bp import logistic, op
 
 Settings = tuple[tuple[str, float], ...]
 Kinks = tuple[tuple[float, float | str], ...]
@@ -184,15 +184,6 @@ def _widened(slope: Callable[..., jax.Array], u: jax.Array, dtype: Any, **settin
     return slope(u.astype(dtype), **settings)
 
 
-def _logistic(u: jax.Array) -> jax.Array:
-    return 1 / (1 + jnp.exp(-u))
-
-
-def _logistic_slope(u: jax.Array) -> jax.Array:
-    e = jnp.exp(-jnp.abs(u))
-    return e / (1 + e) ** 2
-
-
 def _two_slopes(
     sign: jax.Array, dtype: Any, negative_slope: float, slope_at_zero: float
 ) -> jax.Array:
@@ -213,15 +204,15 @@ identity = Elementwise(
 sigmoid = Elementwise(
     name="sigmoid",
     formula="y = 1/(1+e^(−u));  y' = y (1−y)",
-    value=_logistic,
-    keep=lambda u, _y: _logistic_slope(u),
+    value=logistic.sigmoid,
+    keep=lambda u, _y: logistic.sigmoid_slope(u),
 )
 
 tanh = Elementwise(
     name="tanh",
     formula="y = tanh u;  y' = 1 − y²",
     value=jnp.tanh,
-    keep=lambda u, _y: 4 * _logistic_slope(2 * u),
+    keep=lambda u, _y: logistic.tanh_slope(u),
 )
 
 relu = Elementwise(
@@ -317,9 +308,9 @@ selu = Elementwise(
 silu = Elementwise(
     name="silu",
     formula="y = u σ(u);  y' = σ(u) + u σ'(u)",
-    value=lambda u: u * _logistic(u),
+    value=lambda u: u * logistic.sigmoid(u),
     keep=_keep_u,
-    slope=partial(_widened, lambda u: _logistic(u) + u * _logistic_slope(u)),
+    slope=partial(_widened, lambda u: logistic.sigmoid(u) + u * logistic.sigmoid_slope(u)),
 )
 
 QUICK = 1.702
@@ -327,13 +318,13 @@ QUICK = 1.702
 
 def _gelu_quick_slope(u: jax.Array) -> jax.Array:
     v = QUICK * u
-    return _logistic(v) + QUICK * (u * _logistic_slope(v))
+    return logistic.sigmoid(v) + QUICK * (u * logistic.sigmoid_slope(v))
 
 
 gelu_quick = Elementwise(
     name="gelu_quick",
     formula="y = u σ(1.702u);  y' = σ(1.702u) + 1.702u σ'(1.702u)",
-    value=lambda u: u * _logistic(QUICK * u),
+    value=lambda u: u * logistic.sigmoid(QUICK * u),
     keep=_keep_u,
     slope=partial(_widened, _gelu_quick_slope),
 )
@@ -349,13 +340,13 @@ def _in_tanh(u: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _gelu_tanh_slope(u: jax.Array) -> jax.Array:
     v, u_dv = _in_tanh(u)
-    return _logistic(v) + _logistic_slope(v) * u_dv
+    return logistic.sigmoid(v) + logistic.sigmoid_slope(v) * u_dv
 
 
 gelu_tanh = Elementwise(
     name="gelu_tanh",
     formula="y = ½u (1 + tanh v), v = √(2/π) (u + 0.044715u³);  y' = σ(2v) + 2u σ'(2v) v'",
-    value=lambda u: u * _logistic(_in_tanh(u)[0]),
+    value=lambda u: u * logistic.sigmoid(_in_tanh(u)[0]),
     keep=_keep_u,
     slope=partial(_widened, _gelu_tanh_slope),
 )

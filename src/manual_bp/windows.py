@@ -16,6 +16,7 @@ Padding  "VALID" is none; "SAME" gives count = ⌈size/s⌉, the odd place after
 
 import functools
 import itertools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -56,12 +57,12 @@ class Windows:
         around = [(0, 0, 0), *((before, after, 0) for before, after in self.padding), (0, 0, 0)]
         padded = jax.lax.pad(x, jnp.asarray(filler, x.dtype), around)
         for tap in self.taps:
-            starts = [d * o for d, o in zip(self.dilation, tap, strict=True)]
+            starts = list(map(operator.mul, self.dilation, tap))
             ends = [
                 start + s * (n - 1) + 1
                 for start, s, n in zip(starts, self.strides, self.count, strict=True)
             ]
-            first, last = (0, *starts, 0), (x.shape[0], *ends, x.shape[-1])
+            first, last = (0, *starts, 0), (padded.shape[0], *ends, padded.shape[-1])
             yield tap, jax.lax.slice(padded, first, last, (1, *self.strides, 1))
 
     def spread(self, dread: Float[Array, "b *count c"], tap: Tap) -> Float[Array, "b *size c"]:

@@ -384,25 +384,14 @@ def listed_and_judged() -> tuple[tuple[Mutant, ...], list[Outcome]]:
     return found, list(outcomes(found[::EVERY_NTH], workers=1))
 
 
-@pytest.fixture(scope="module")
-def in_another_process() -> tuple[tuple[Mutant, ...], list[Outcome]]:
-    """Return our mutants and what became of some; annotations, enforced here, make it slow."""
+def test_ours_are_mutated_in_every_way_and_of_a_sample_none_survives() -> None:
+    # In another process, as annotations, which are enforced here, would make it slow; and in one
+    # test, as it is the listing that takes long.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(listed_and_judged).result()
-
-
-@pytest.fixture(scope="module")
-def ours(in_another_process: Any) -> tuple[Mutant, ...]:
-    return in_another_process[0]
-
-
-def test_of_a_sample_of_ours_none_survives(in_another_process: Any) -> None:
-    found, judged = in_another_process
-    assert len(judged) >= len(found) // EVERY_NTH
+        ours, judged = pool.submit(listed_and_judged).result()
+    assert len(judged) >= len(ours) // EVERY_NTH
     assert [outcome.mutant.id for outcome in judged if outcome.status == SURVIVED] == []
 
-
-def test_every_backward_of_the_registry_is_mutated_in_every_way(ours: tuple[Mutant, ...]) -> None:
     assert {op for mutant in ours for op in mutant.ops} == {c.op_name for c in cases.everything}
     modules = {case.op.__name__ for case in cases.registry if isinstance(case.op, ModuleType)}
     assert modules <= {mutant.module for mutant in ours}
@@ -410,8 +399,7 @@ def test_every_backward_of_the_registry_is_mutated_in_every_way(ours: tuple[Muta
     assert set(KINDS) == {mutant.kind for mutant in ours}
     assert len({mutant.id for mutant in ours}) == len(ours)
 
-
-def test_the_equivalent_are_few_told_apart_and_still_there(ours: tuple[Mutant, ...]) -> None:
+    # The equivalent are few, told apart, and still there.
     keys = Counter(mutant.key for mutant in ours)
     assert [key for key in EQUIVALENT if keys[key] != 1] == []
     assert len(EQUIVALENT) <= 0.03 * len(ours)

@@ -281,6 +281,15 @@ def test_a_mean_over_ignored_samples_alone_is_0() -> None:
     assert not du.any()
 
 
+def test_over_no_classes_there_is_no_loss() -> None:
+    nothing = jnp.ones((2, 0))
+    forward = manual_bp.softmax_cross_entropy.forward
+    loss, residual = forward(nothing, nothing, label_smoothing=0.1)
+    du, dt = manual_bp.softmax_cross_entropy.backward(residual, jnp.ones_like(loss))
+    assert loss == 0
+    assert du.shape == dt.shape == (2, 0)
+
+
 def test_smoothing_and_weights_are_those_of_soft_labels() -> None:
     u = jnp.asarray(np.random.default_rng(0).standard_normal((4, 3)))
     labels, weights = jnp.asarray([0, 2, 1, 2]), (0.5, 2.0, 0.0)

@@ -133,6 +133,22 @@ def fresh(n: int) -> tuple[jax.Array, jax.Array]:
     return jnp.zeros(n), jnp.ones(n)
 
 
+def test_far_samples_keep_their_digits_in_a_compiled_step() -> None:
+    # Of this size the compiler fuses the mean into some of what it is taken from.
+    x, scale, dy = 1000 + random(100, 256) / 1024, random(256), random(100, 256)
+
+    def step(x: jax.Array, scale: jax.Array, dy: jax.Array) -> tuple[Any, ...]:
+        zeros, ones = jnp.zeros_like(scale), jnp.ones_like(scale)
+        return batch(x, scale, None, zeros, ones, dy=dy, epsilon=1e-9)[:3]
+
+    low = [leaf.astype(jnp.float32) for leaf in (x, scale, dy)]
+    for came, wanted in zip(
+        jax.jit(step)(*low), step(*(leaf.astype(jnp.float64) for leaf in low)), strict=True
+    ):
+        error = jnp.abs(came.astype(jnp.float64) - wanted).max() / jnp.abs(wanted).max()
+        assert error < 1e-6
+
+
 def equal(came: Any, wanted: Any) -> None:
     for one, other in zip(came, wanted, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-14)

@@ -1,10 +1,9 @@
 """Cases beyond the registry, for the mutants: what is no op with a finite cotangent of everything.
 
 A model's loss with its gradients and every δ; that loss, and an op, as an adapter hands it to JAX;
-probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; a sum so long that
-half precision, adding one number after another, stands still. And backward passes as the linear
-maps of cotangents that they are: at kinks, where nothing else tells one slope from another; of
-cotangents that cancel, of which half precision would leave no digit; at numbers outside.
+probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; probabilities,
+labels and numbers outside; a sum so long that half precision, adding one number after another,
+stands still; means far from 0. And backward passes as linear maps.
 """
 
 from functools import partial
@@ -18,9 +17,10 @@ import numpy as np
 
 import manual_bp
 from jax_ref import check_model, references
+from jax_ref.cases import linear_maps, models
 from jax_ref.cases.case import Case, Options, Sizes, describe, normal
 from jax_ref.verdict import Report
-from manual_bp import adapters, mlp, op
+from manual_bp import adapters, cnn, mlp, op, recurrent, resnet
 
 NETWORKS = (
     {"batch": (5,), "widths": (3, 4, 2)},
@@ -49,9 +49,45 @@ def _reference(
     )
 
 
-def _forward(*args: Any, **settings: Any) -> tuple[Any, Any]:
-    loss, gradients, _ = _by_hand(*args, **settings)
-    return loss, gradients
+def _halved_square(
+    model: Any, params: Any, inputs: Any, targets: Any, **settings: Any
+) -> tuple[Any, Any, Any]:
+    """Return ½ ‖y − targets‖², its gradients and every δ."""
+    y, residual = model.forward(params, inputs, **settings)
+    error = y - targets
+    gradients, _, deltas = model.backward_with_deltas(residual, error)
+    return op.wide(error**2).sum() / 2, gradients, deltas
+
+
+def _halved_square_reference(
+    model: Any, params: Any, inputs: Any, targets: Any, *, probes: Any, **settings: Any
+) -> Any:
+    error = model(params, inputs, probes=probes, **settings) - targets
+    return op.wide(jnp.einsum("bm,bm->", error, error)) / 2
+
+
+def _forward_of_resnet(params: Any, inputs: Any, **settings: Any) -> tuple[Any, Any]:
+    """Return y, and the residual with the cotangents of the statistics, which are 0."""
+    (y, renewed), residual = resnet.forward(params, *inputs, **settings)
+    return y, (residual, jax.tree.map(jnp.zeros_like, renewed))
+
+
+def _backward_of_resnet(saved: Any, dy: jax.Array) -> tuple[Any, Any, Any]:
+    residual, nothing = saved
+    dparams, dx, _, deltas = resnet.backward_with_deltas(residual, (dy, nothing))
+    return dparams, dx, deltas
+
+
+def _of_model(by_hand: Any) -> SimpleNamespace:
+    """Return an op whose output is the loss, for what is seen of the calls."""
+
+    def forward(*args: Any, **settings: Any) -> tuple[Any, Any]:
+        loss, gradients, _ = by_hand(*args, **settings)
+        return loss, gradients
+
+    return SimpleNamespace(
+        by_hand=by_hand, forward=forward, backward=lambda gradients, _: gradients
+    )
 
 
 class ModelCase(Case):
@@ -60,14 +96,47 @@ class ModelCase(Case):
     def run_one(self, sizes: Sizes, options: Options, dtype: str, seed: int = 0) -> Report:
         """Return the report of the model at one size, with one set of options, in one dtype."""
         return check_model(
-            partial(_by_hand, **options),
-            partial(_reference, **options),
+            partial(self.op.by_hand, **options),
+            partial(self.reference, **options),
             *self.arguments(sizes, dtype, seed),
             name=describe(self, sizes, options),
             seed=seed,
             tolerance=self.tolerance,
             raises=False,
         )
+
+
+def _with_targets(draw: Any) -> Any:
+    """Return what draws the parameters of a model, its inputs, one or several, and targets."""
+
+    def drawn(rng: np.random.Generator, **sizes: Any) -> tuple[Any, ...]:
+        params, x, *others = draw(rng, **sizes)
+        classes = jax.tree.leaves(params)[-1].shape
+        return params, (x, *others) if others else x, normal(rng, len(x), *classes)
+
+    return drawn
+
+
+def _first_output(reference: Any) -> Any:
+    return lambda params, inputs, **settings: reference(params, *inputs, **settings)[0]
+
+
+_resnet = SimpleNamespace(forward=_forward_of_resnet, backward_with_deltas=_backward_of_resnet)
+_of_registry = {case.name: case for case in models.cases}
+
+
+def _with_deltas(name: str, model: Any, in_one: Any = lambda reference: reference) -> Case:
+    """Return a case of the registry with every δ."""
+    case = _of_registry[name]
+    return ModelCase(
+        case.op_name,
+        _of_model(partial(_halved_square, model)),
+        partial(_halved_square_reference, in_one(case.reference)),
+        _with_targets(case.draw),
+        case.sizes[-1:],
+        case.options[:1],
+        variant="loss, gradients and δ",
+    )
 
 
 def _parameters(rng: np.random.Generator, widths: tuple[int, ...]) -> tuple[mlp.Layer, ...]:
@@ -175,22 +244,28 @@ def _without_nan(x: jax.Array) -> jax.Array:
     return jnp.where(jnp.isnan(x), 0, x)
 
 
-class _NaNAsZero:
-    """A loss whose NaN, which stands for bad input under `jit`, is read as 0, of every sample."""
+class _NaNAsSum:
+    """A loss of every sample, but that of one with bad input, NaN under `jit`, is read as Σ x."""
 
     def __init__(self, op: Any) -> None:
         self._op = op
 
-    def forward(self, *args: Any) -> tuple[jax.Array, Any]:
+    def forward(self, x: jax.Array, *args: Any) -> tuple[jax.Array, Any]:
         """Return the losses of the samples and the residual."""
         # Labels whose values can be read are refused; under `jit` they cannot.
         forward = jax.jit(lambda *args: self._op.forward(*args, reduction="none"))
-        losses, residual = forward(*args)
-        return _without_nan(losses), residual
+        losses, residual = forward(x, *args)
+        return jnp.where(jnp.isnan(losses), _of_sample(x), losses), residual
 
     def backward(self, residual: Any, dy: jax.Array) -> tuple[Any, ...]:
-        """Return the cotangents."""
-        return jax.tree.map(_without_nan, self._op.backward(residual, dy))
+        """Return the cotangents; where that of x is NaN, as it should be, that of Σ x."""
+        dx, *others = self._op.backward(residual, dy)
+        dsum = dy.reshape(-1, *(1,) * (dx.ndim - 1))
+        return jnp.where(jnp.isnan(dx), dsum, dx), *jax.tree.map(_without_nan, others)
+
+
+def _of_sample(x: jax.Array) -> jax.Array:
+    return x.sum(tuple(range(1, x.ndim)))
 
 
 def _outside(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
@@ -203,7 +278,7 @@ def _inside_reference(p: jax.Array, t: jax.Array) -> jax.Array:
     losses = references.losses.binary_cross_entropy_on_probabilities(
         jnp.where(inside, p, 0.5), t, reduction="none"
     )
-    return jnp.where(inside[:, 0], losses, 0)
+    return jnp.where(inside[:, 0], losses, p[:, 0])
 
 
 def _unknown_labels(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
@@ -211,39 +286,67 @@ def _unknown_labels(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return normal(rng, len(labels), n), labels
 
 
-def _known_reference(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    known = (labels >= 0) & (labels < logits.shape[-1])
-    losses = references.losses.softmax_cross_entropy(
-        logits, jnp.where(known, labels, 0), reduction="none"
-    )
-    return jnp.where(known, losses, 0)
+def _known(name: str) -> Any:
+    """Return the reference of a loss, of samples with an unknown label Σ x."""
+
+    def reference(x: jax.Array, labels: jax.Array) -> jax.Array:
+        known = (labels >= 0) & (labels < x.shape[-1])
+        chosen = jnp.where(known, labels, 0)
+        losses = references.losses.table[name](x, chosen, reduction="none")
+        return jnp.where(known, losses, x.sum(-1))
+
+    return reference
 
 
-class _Slopes:
-    """The linear map v ↦ f'(u) ⊙ v that a backward pass is; at a kink it has one value."""
-
-    def __init__(self, op: Any) -> None:
-        self._op = op
-
-    def forward(self, v: jax.Array, u: jax.Array, **settings: float) -> tuple[jax.Array, Any]:
-        """Return f'(u) ⊙ v and the residual."""
-        _, residual = self._op.forward(u.astype(v.dtype), **settings)
-        return self._op.backward(residual, v)[0], residual
-
-    def backward(self, residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
-        """Return (f'(u) ⊙ dy, None)."""
-        return self._op.backward(residual, dy)[0], None
+def _unsound(rng: np.random.Generator, t: int, v: int) -> tuple[Any, ...]:
+    """Return logits, two labels a sample and lengths; but for the first two samples one is bad."""
+    labels = np.asarray([[1, 2], [2, 2], [1, 0], [v, 1], [-1, 1], *[[1, 2]] * 4], np.int32)
+    logit_lengths, label_lengths = np.full(9, t, np.int32), np.full(9, 2, np.int32)
+    logit_lengths[[5, 6]], label_lengths[[7, 8]] = [-1, t + 1], [-1, 3]
+    return normal(rng, 9, t, v), labels, logit_lengths, label_lengths
 
 
-def _slopes_reference(
-    v: jax.Array, u: jax.Array, *, slope_at_zero: float, negative_slope: float = 0.0
+def _sound_reference(
+    x: jax.Array, labels: jax.Array, logit_lengths: jax.Array, label_lengths: jax.Array
 ) -> jax.Array:
-    slopes = jnp.asarray([negative_slope, slope_at_zero, 1], v.dtype)
-    return v * slopes[jnp.sign(u) + 1]
+    good = jnp.arange(len(x)) < 2
+    losses = references.losses.ctc(
+        x,
+        jnp.where(good[:, None], labels, 1),
+        jnp.where(good, logit_lengths, x.shape[1]),
+        jnp.where(good, label_lengths, 1),
+        reduction="none",
+    )
+    return jnp.where(good, losses, _of_sample(x))
 
 
-def _signs(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    return normal(rng, n), np.arange(n, dtype=np.int32) % 3 - 1
+def _far_apart(rng: np.random.Generator, scale: float) -> tuple[Any, ...]:
+    """Return logits of two steps, too few for one label twice, labels and their numbers."""
+    labels, lengths = np.asarray([[1, 2], [2, 0], [1, 1]]), np.asarray([2, 1, 2])
+    return scale * normal(rng, 3, 2, 4), labels.astype(np.int32), lengths.astype(np.int32)
+
+
+def _few_steps_forward(
+    logits: jax.Array, labels: jax.Array, lengths: jax.Array
+) -> tuple[jax.Array, Any]:
+    """Return the losses, ∞ read as 0, and the residual."""
+    losses, residual = manual_bp.ctc.forward(logits, labels, None, lengths, reduction="none")
+    return jnp.where(losses == jnp.inf, 0, losses), residual
+
+
+def _few_steps_backward(residual: Any, dy: jax.Array) -> tuple[jax.Array, None, None]:
+    return manual_bp.ctc.backward(residual, dy)[0], None, None
+
+
+def _by_paths(logits: jax.Array, *_: jax.Array) -> jax.Array:
+    """Return −ln Σ P over the paths that leave the labels; 0 where there is none."""
+    first, second = jnp.moveaxis(jax.nn.log_softmax(op.wide(logits)), 1, 0)
+    ways = (
+        first[0, 1] + second[0, 2],
+        *(first[1, i] + second[1, j] for i, j in ((2, 2), (0, 2), (2, 0))),
+    )
+    losses = jnp.stack([-ways[0], -jax.nn.logsumexp(jnp.stack(ways[1:])), jnp.zeros_like(ways[0])])
+    return losses.astype(logits.dtype)
 
 
 def _one_by_one(x: jax.Array) -> jax.Array:
@@ -269,66 +372,35 @@ def _long_sum_reference(x: jax.Array) -> jax.Array:
     return (total**2 / x.size).astype(x.dtype)
 
 
-def _prelu(u: jax.Array, *, alpha: float) -> tuple[jax.Array, Any]:
-    return manual_bp.prelu.forward(u, jnp.asarray(alpha, u.dtype))
+def _far(scale_x: jax.Array, deviations: jax.Array) -> tuple[Any, ...]:
+    """Return arguments of which x W, without rounding, is 1000 + deviations/1024."""
+    dtype, width = scale_x.dtype, scale_x.size
+    zeros = partial(jnp.zeros, dtype=dtype)
+    x = jnp.asarray([[[1, 2**-10]]], dtype)
+    W = jnp.stack([jnp.full(width, 1000, dtype), deviations.astype(dtype)])
+    h = width // 4
+    states = zeros((1, h)), zeros((1, h))
+    of_cell = jnp.ones(h, dtype), zeros(h)
+    return x, *states, W, zeros((h, width)), scale_x, zeros(width), zeros(width), *of_cell
 
 
-def _nearly_even(rng: np.random.Generator, *shape: int) -> np.ndarray:
-    """Return numbers from 1 to 1.1, exact in every dtype; of their differences few digits show."""
-    return np.asarray(1 + rng.integers(0, 7, shape) / 64)
+def _far_forward(scale_x: jax.Array, deviations: jax.Array) -> tuple[jax.Array, Any]:
+    (_, _, c), residual = manual_bp.layer_norm_lstm.forward(
+        *_far(scale_x, deviations), epsilon=1e-6
+    )
+    return c, residual
 
 
-def _supports(rng: np.random.Generator, b: int, n: int) -> tuple[Any, ...]:
-    outside = np.arange(n) >= np.arange(2, b + 2)[:, None]
-    return _nearly_even(rng, b, n), (-3 * outside).astype(np.int32)
+def _far_backward(residual: Any, dc: jax.Array) -> tuple[jax.Array, None]:
+    nothing = jnp.zeros_like(dc)
+    cotangents = manual_bp.layer_norm_lstm.backward(residual, (nothing[:, None], nothing, dc))
+    return cotangents[5], None
 
 
-def _centred(v: jax.Array, u: jax.Array) -> jax.Array:
-    """Return v less its mean where u is 0, and 0 elsewhere, computed in the dtype for sums."""
-    s = (u == 0).astype(op.wide_dtype(v.dtype))
-    identity = jnp.eye(u.shape[-1], dtype=s.dtype)[None]
-    centring = identity - s[:, None, :] / s.sum(-1)[:, None, None]
-    return (s * jnp.einsum("bij,bj->bi", centring, op.wide(v))).astype(v.dtype)
-
-
-class _PutBack:
-    """The linear map dy ↦ dx of windows of three taps; its backward pass is the op's forward.
-
-    With two places of padding on each side every place of x is read by every tap.
-    """
-
-    def __init__(self, op: Any, **settings: Any) -> None:
-        self._op, self._settings = op, {**settings, "padding": 2}
-
-    def forward(self, dy: jax.Array, *W: jax.Array) -> tuple[jax.Array, Any]:
-        """Return dx and the residual."""
-        x, kernel = jnp.zeros((1, dy.shape[1] - 2, 1), dy.dtype), [w.astype(dy.dtype) for w in W]
-        _, residual = self._op.forward(x, *kernel, **self._settings)
-        return self._op.backward(residual, dy)[0], kernel
-
-    def backward(self, kernel: Any, ddx: jax.Array) -> tuple[Any, ...]:
-        """Return the cotangent of dy; of the whole numbers none."""
-        y, _ = self._op.forward(ddx, *kernel, **self._settings)
-        return y, *(None for _ in kernel)
-
-
-def _put_back(dy: jax.Array, *W: jax.Array) -> jax.Array:
-    """Return the sum of what is owed to each place, computed in the dtype for sums."""
-    owed = op.wide(dy)
-    for w in W:
-        owed = owed * w.reshape(1, 1, -1).astype(owed.dtype)
-    j, i, o = np.ogrid[: dy.shape[1] - 2, : dy.shape[1], :3]
-    read = jnp.asarray(i == j - o + 2, owed.dtype)
-    return jnp.einsum("bio,jio->bj", owed, read)[..., None].astype(dy.dtype)
-
-
-def _cancelling(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    W = np.asarray([100, 1, -100], np.int32).reshape(3, 1, 1)
-    return _nearly_even(rng, 1, n + 2, 1), W
-
-
-def _cancelling_patches(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    return (np.asarray([100.5, 0, -100.5]) + np.asarray([0, 1, 0]) * normal(rng, 1, n + 2, 1),)
+def _far_reference(scale_x: jax.Array, deviations: jax.Array) -> jax.Array:
+    args = _far(op.wide(scale_x), deviations)
+    _, _, c = references.recurrence.layer_norm_lstm(*args, epsilon=1e-6)
+    return c.astype(scale_x.dtype)
 
 
 def _looked_up_forward(dy: jax.Array, indices: jax.Array) -> tuple[jax.Array, Any]:
@@ -357,40 +429,10 @@ def _unknown_numbers(rng: np.random.Generator, v: int, n: int) -> tuple[Any, ...
     return normal(rng, v, n), np.asarray([0, -1, v, v + 2, -v, v - 1, 0], np.int32)
 
 
-# Below the first kink, at it, between, at the last, above; the slopes there; settings.
-_SLOPES: dict[str, tuple[tuple[int, ...], tuple[float, ...], dict[str, float]]] = {
-    "relu6": ((-1, 0, 4, 6, 7), (0, 1, 1, 1, 0), {}),
-    "hard_sigmoid": ((-4, -3, 1, 3, 4), (0, 1 / 6, 1 / 6, 1 / 6, 0), {}),
-    "hard_tanh": ((-2, -1, 0, 1, 2), (0, 1, 1, 1, 0), {}),
-    "hard_swish": ((-4, -3, 0, 3, 4), (0, -0.5, 0.5, 1.5, 1), {}),
-    "elu": ((-1, 0, 1), (0.3 * np.exp(-1), 1, 1), {"alpha": 0.3}),
-    "prelu": ((-1, 0, 1), (0.3, 1, 1), {"alpha": 0.3}),
-    "clip": (
-        (-2, -1, 1, 3, 4),
-        (0, 0.5, 1, 0.5, 0),
-        {"low": -1.0, "high": 3.0, "slope_at_bounds": 0.5},
-    ),
-}
-_prelu_of_u = SimpleNamespace(forward=_prelu, backward=manual_bp.prelu.backward)
-
-
-def _at_kinks(name: str) -> Case:
-    points, slopes, settings = _SLOPES[name]
-    return Case(
-        name,
-        _Slopes(_prelu_of_u if name == "prelu" else getattr(manual_bp, name)),
-        lambda v, _u, **_: v * jnp.asarray(slopes, v.dtype),
-        lambda rng: (normal(rng, len(points)), np.asarray(points, dtype=np.int32)),
-        ({},),
-        (settings,),
-        variant="slopes",
-    )
-
-
 cases: tuple[Case, ...] = (
     ModelCase(
         "mlp",
-        SimpleNamespace(forward=_forward, backward=lambda gradients, _: gradients),
+        _of_model(_by_hand),
         _reference,
         _regression,
         NETWORKS,
@@ -403,6 +445,9 @@ cases: tuple[Case, ...] = (
         ),
         variant="loss, gradients and δ",
     ),
+    _with_deltas("cnn", cnn),
+    _with_deltas("recurrent[lstm]", recurrent),
+    _with_deltas("resnet", _resnet, _first_output),
     Case(
         "mlp",
         SimpleNamespace(forward=_adapted_forward, backward=_adapted_backward),
@@ -440,37 +485,38 @@ cases: tuple[Case, ...] = (
     ),
     Case(
         "binary_cross_entropy_on_probabilities",
-        _NaNAsZero(manual_bp.binary_cross_entropy_on_probabilities),
+        _NaNAsSum(manual_bp.binary_cross_entropy_on_probabilities),
         _inside_reference,
         _outside,
         ({"n": 3},),
         variant="outside [0, 1]",
     ),
-    Case(
-        "softmax_cross_entropy",
-        _NaNAsZero(manual_bp.softmax_cross_entropy),
-        _known_reference,
-        _unknown_labels,
-        ({"n": 5},),
-        variant="unknown labels",
+    *(
+        Case(
+            name,
+            _NaNAsSum(getattr(manual_bp, name)),
+            _known(name),
+            _unknown_labels,
+            ({"n": 5},),
+            variant="unknown labels",
+        )
+        for name in ("softmax_cross_entropy", "negative_log_likelihood", "multiclass_hinge")
     ),
     Case(
-        "relu",
-        _Slopes(manual_bp.relu),
-        _slopes_reference,
-        _signs,
-        ({"n": 7},),
-        options=({"slope_at_zero": 0.5}, {"slope_at_zero": 0.0}),
-        variant="slopes",
+        "ctc",
+        _NaNAsSum(manual_bp.ctc),
+        _sound_reference,
+        _unsound,
+        ({"t": 3, "v": 4},),
+        variant="bad labels and lengths",
     ),
     Case(
-        "leaky_relu",
-        _Slopes(manual_bp.leaky_relu),
-        _slopes_reference,
-        _signs,
-        ({"n": 7},),
-        options=({"slope_at_zero": 0.5, "negative_slope": 0.3},),
-        variant="slopes",
+        "ctc",
+        SimpleNamespace(forward=_few_steps_forward, backward=_few_steps_backward),
+        _by_paths,
+        _far_apart,
+        ({"scale": 1.0}, {"scale": 300.0}),
+        variant="far apart, too few steps",
     ),
     Case(
         "wide",
@@ -481,33 +527,6 @@ cases: tuple[Case, ...] = (
         variant="long sum",
     ),
     Case(
-        "sparsemax",
-        _Slopes(manual_bp.sparsemax),
-        _centred,
-        _supports,
-        ({"b": 3, "n": 4},),
-        variant="nearly even",
-    ),
-    *(
-        Case(
-            name,
-            _PutBack(getattr(manual_bp, name)),
-            _put_back,
-            _cancelling,
-            ({"n": 5},),
-            variant="cancelling",
-        )
-        for name in ("conv", "depthwise_conv")
-    ),
-    Case(
-        "im2col",
-        _PutBack(manual_bp.im2col, kernel=3),
-        _put_back,
-        _cancelling_patches,
-        ({"n": 5},),
-        variant="cancelling",
-    ),
-    Case(
         "scatter_add",
         SimpleNamespace(forward=_looked_up_forward, backward=_looked_up_backward),
         _looked_up,
@@ -515,5 +534,13 @@ cases: tuple[Case, ...] = (
         ({"v": 4, "n": 2},),
         variant="unknown numbers",
     ),
-    *map(_at_kinks, _SLOPES),
+    Case(
+        "layer_norm_lstm",
+        SimpleNamespace(forward=_far_forward, backward=_far_backward),
+        _far_reference,
+        lambda rng, h: (normal(rng, 4 * h), rng.integers(-9, 9, 4 * h, np.int32)),
+        ({"h": 3},),
+        variant="far means",
+    ),
+    *linear_maps.cases,
 )

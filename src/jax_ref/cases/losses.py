@@ -31,6 +31,12 @@ BATCHES = ({"batch": (5,)}, {"batch": (2, 3)}, {"batch": ()})
 MATRIX = {"batch": (4096,), "n": 1024}
 VECTORS = {"batch": (8192,), "n": 128}
 TOKENS = {"batch": (1024,), "n": 16384}
+COUNTED = (
+    {"batch": (5,), "counted": 3},
+    {"batch": (2, 3), "counted": 4},
+    {"batch": (2,), "counted": 1},
+    {"batch": (2,), "counted": 0},
+)
 REDUCTIONS = tuple({"reduction": reduction} for reduction in ("mean", "sum", "none"))
 
 
@@ -87,10 +93,16 @@ def _narrow_labels(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> 
     return 2 * normal(rng, *batch, n), rng.integers(0, min(n, 128), batch, dtype=np.int8)
 
 
-def _some_ignored(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
-    """Return logits of as many classes as there are weights, and labels of which some are −1."""
+def _some_ignored(rng: np.random.Generator, batch: tuple[int, ...], counted: int) -> tuple:
+    """Return logits of as many classes as there are weights, and labels, −1 but for a few."""
     logits, labels = _labels(rng, batch, len(WEIGHTS))
-    return logits, np.where(np.arange(labels.size).reshape(batch) % 3 == 1, -1, labels)
+    return logits, np.where(rng.permutation(labels.size).reshape(batch) < counted, labels, -1)
+
+
+def _unsigned_labels(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
+    """Return labels of a dtype that cannot hold −1."""
+    logits, labels = _labels(rng, batch, 3)
+    return logits, labels.astype(np.uint32)
 
 
 def _soft_weighted(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
@@ -319,12 +331,13 @@ _special = (
             (
                 "some ignored",
                 _some_ignored,
-                BATCHES[:2],
+                COUNTED,
                 (
                     {"ignored_label": -1},
                     {"ignored_label": -1, "reduction": "none", **SMOOTHED},
                 ),
             ),
+            ("none ignored", _unsigned_labels, BATCHES[:1], ({"ignored_label": -1},)),
             ("soft labels, smoothed", _soft_weighted, BATCHES, (SMOOTHED,)),
         )
     ),

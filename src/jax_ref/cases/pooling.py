@@ -106,6 +106,7 @@ cases = (
         _normal,
         options=(
             {**OVERLAPPING, "count_padding": False},
+            {**UNEVEN, "count_padding": False},
             UNEVEN,
             SOLID,
         ),

@@ -62,10 +62,6 @@ def _distinct(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple
     return (rng.permutation(x).reshape(*batch, n),)
 
 
-def _tied(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
-    return (rng.integers(-1, 2, (*batch, n)).astype(float),)
-
-
 def _factors(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
     return (np.round(rng.choice([-1, 1], (*batch, n)) * rng.uniform(0.5, 1.5, (*batch, n)), 2),)
 

@@ -15,7 +15,7 @@ SIZES = (
     {"b": 0, "spatial": (3,), "c": 2},
 )
 TARGETS = ({"factor": 3}, {"size": (5, 2)}, {"size": (1, 4, 5)})
-CORNERS = ({"factor": 2, "align_corners": True}, {"size": (1, 7), "align_corners": True})
+CORNERS = ({"factor": 2, "align_corners": True}, {"size": (1, 2), "align_corners": True})
 SQUARES = (
     {"b": 2, "h": 3, "w": 2, "c": 5},
     {"b": 0, "h": 1, "w": 3, "c": 1},

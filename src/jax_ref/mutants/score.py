@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from itertools import count, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 import jax
@@ -30,9 +30,7 @@ from jax_ref.verdict import Report, Verdict
 
 KILLED, SURVIVED, EQUAL = "killed", "survived", "equivalent"
 LOW = ("bfloat16", "float16", "float32")
-FORGETFUL = 50  # mutants after which programs are dropped, which would fill the memory
-
-_judged = count(1)
+RENEWED = 200  # mutants, about, that a process judges
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,12 +213,10 @@ def outcomes(mutants: Sequence[Mutant], workers: int | None = None) -> Iterator[
       mutants: of the functions that the cases of the registry reach.
       workers: how many processes share the work; by default one a core, 1 for this one alone.
     """
-    yield from processes.mapped(_of_our_own, mutants, workers)
+    yield from processes.mapped(_of_our_own, mutants, workers, renewed=RENEWED)
 
 
 def _of_our_own(mutant: Mutant) -> Outcome:
-    if next(_judged) % FORGETFUL == 0:
-        jax.clear_caches()
     return _judge().outcome(mutant)
 
 

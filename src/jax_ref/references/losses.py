@@ -55,13 +55,14 @@ def softmax_cross_entropy(
         of_label = jnp.take_along_axis(costs, at[..., None], axis=-1)[..., 0]
     else:
         of_label = jnp.sum(labels * costs, -1)
-    losses = (1 - label_smoothing) * of_label + label_smoothing * jnp.mean(costs, -1)
+    spread = jnp.sum(costs, -1) / max(classes, 1)
+    losses = (1 - label_smoothing) * of_label + label_smoothing * spread
     if ignored_label is None:
         return _reduce(losses, reduction)
-    kept = labels != ignored_label
+    kept = (labels != ignored_label).astype(losses.dtype)
     if reduction == "mean":
-        return jnp.mean(losses, where=kept)
-    return _reduce(jnp.where(kept, losses, 0), reduction)
+        return jnp.vdot(kept, losses) / jnp.maximum(jnp.sum(kept), 1)
+    return _reduce(losses * kept, reduction)
 
 
 def softmax_cross_entropy_by_pairs(

@@ -23,12 +23,12 @@ def dropout(
     training: bool = True,
     shared_axes: tuple[int, ...] = (),
 ) -> Float[Array, "*shape"]:
-    """Return x times a Bernoulli variable, or times its expectation."""
+    """Return x where a uniform variable is small, or times the expectation of that."""
     keep = 1 - rate
     if not training:
         return x * keep if scaling == "evaluation" else x
     drawn = np.asarray(x.shape)
     drawn[list(shared_axes)] = 1
-    kept = jax.random.bernoulli(key, jnp.float32(keep), tuple(drawn.tolist()))
+    kept = jax.random.uniform(key, tuple(drawn.tolist()), jnp.float32) < keep
     y = jnp.where(jnp.broadcast_to(kept, x.shape), x, 0)
     return y / keep if scaling == "inverted" else y

@@ -84,5 +84,5 @@ def backward(
     dl = reductions.per_sample(NAME, dy, residual.reduction, alike.shape, alike.dtype)
     t, h = _parts(alike, d, residual.margin)
     dfirst = (dl * (t * d - (1 - t) * h) * residual.u).astype(alike.dtype)  # (1)
-    dalike = (dl * (d**2 - h**2) / 2)[..., 0]  # (2)
+    dalike = (dl * (d**2 - h**2) / 2).squeeze(-1)  # (2)
     return dfirst, -dfirst, dalike.astype(alike.dtype)

@@ -35,6 +35,8 @@ Mean     Over the samples; PyTorch's divides by the number of labels of each bef
 Source   Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal classification"
 """
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -91,28 +93,26 @@ def _checked_labels(labels: Any, counted: jax.Array, blank: int, classes: int) -
 
 def _along(n: int, like: jax.Array) -> jax.Array:
     """Return 0 … n−1 along the last axis, of the dtype of the lengths and one rank more."""
-    return jnp.arange(n, dtype=like.dtype).reshape(*(1,) * like.ndim, n)
+    return jax.lax.broadcasted_iota(like.dtype, (*(1,) * like.ndim, n), like.ndim)
 
 
 def _moved(x: jax.Array, places: int, fill: Any) -> jax.Array:
     """Return x with every place moved on by as many places, back if they are negative."""
-    ahead, behind = max(places, 0), max(-places, 0)
-    widths = ((0, 0),) * (x.ndim - 1) + ((ahead, behind),)
-    return jnp.pad(x, widths, constant_values=fill)[..., behind : behind + x.shape[-1]]
+    around = [*[(0, 0, 0)] * (x.ndim - 1), (places, -places, 0)]
+    return jax.lax.pad(x, jnp.asarray(fill, x.dtype), around)
 
 
-def _log_sum(terms: jax.Array, axis: int) -> jax.Array:
-    """Return ln Σ e^term over an axis, on which all may be −∞."""
-    top = terms.max(axis, keepdims=True)
-    shift = jnp.where(top == -jnp.inf, 0, top)
-    return jnp.squeeze(shift, axis) + jnp.log(jnp.exp(terms - shift).sum(axis))
+def _either(ways: Sequence[jax.Array]) -> jax.Array:
+    """Return the logarithm of the sum of what the ways are logarithms of; any may be −∞."""
+    return functools.reduce(jnp.logaddexp, ways)
 
 
 def _relative(logs: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the logarithms less the largest of each sample, and that; 0 where all are −∞."""
+    """Return the logarithms less the largest of each sample, and that, which may be −∞."""
     top = logs.max(-1, keepdims=True)
-    top = jnp.where(top == -jnp.inf, 0, top)
-    return logs - top, top[..., 0]
+    # Less −∞, −∞ would become NaN.
+    finite = jnp.maximum(top, jnp.finfo(logs.dtype).min)
+    return logs - finite, top.reshape(logs.shape[:-1])
 
 
 def _emitted(log_p: jax.Array, z: jax.Array) -> jax.Array:
@@ -179,16 +179,18 @@ def forward(
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         (log_alpha, scale), (number, emitted) = carry, now
         by_two = jnp.where(skips, _moved(log_alpha, 2, -jnp.inf), -jnp.inf)
-        ways = jnp.stack([log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two])
-        moved, top = _relative(emitted + _log_sum(ways, 0))
+        ways = log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two
+        moved, top = _relative(emitted + _either(ways))
         log_alpha = jnp.where((number < steps)[..., None], moved, log_alpha)
         return (log_alpha, jnp.where(number < steps, scale + top, scale)), log_alpha
 
     start = jnp.broadcast_to(jnp.where(place == 0, 0.0, -jnp.inf).astype(log_p.dtype), z.shape)
-    numbered = jnp.arange(time, dtype=steps.dtype), _emitted(log_p, z)
+    numbered = jax.lax.iota(steps.dtype, time), _emitted(log_p, z)
     start_scale = jnp.zeros(batch, log_p.dtype)
     (last, scale), log_alpha = jax.lax.scan(step, (start, start_scale), numbered)
-    losses = jnp.where(sound, -(scale + _log_sum(last + ends, -1)), jnp.nan)
+    at_end, top = _relative(last + ends)
+    log_end = scale + top + jnp.log(jnp.exp(at_end).sum(-1))
+    losses = jnp.where(sound, -log_end, jnp.nan)
     loss = reductions.reduce(losses, reduction, logits.dtype)
     return loss, Residual(log_p, log_alpha, losses, ends, z, skips, steps, logits.dtype, reduction)
 
@@ -200,20 +202,17 @@ def backward(
     log_p, z, losses, dtype = residual.log_p, residual.z, residual.losses, residual.dtype
     *batch, time, classes = log_p.shape
     dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
-    arrives_by_two = _moved(residual.skips, -2, fill=False)
 
     def step(log_beta: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         number, emitted = now
         ahead = emitted + log_beta
-        by_two = jnp.where(arrives_by_two, _moved(ahead, -2, -jnp.inf), -jnp.inf)
-        ways = jnp.stack([ahead, _moved(ahead, -1, -jnp.inf), by_two])
-        before, _ = _relative(_log_sum(ways, 0))  # (2)
+        by_two = _moved(jnp.where(residual.skips, ahead, -jnp.inf), -2, -jnp.inf)
+        before, _ = _relative(_either((ahead, _moved(ahead, -1, -jnp.inf), by_two)))  # (2)
         return jnp.where((number < residual.steps)[..., None], before, log_beta), log_beta
 
-    numbered = jnp.arange(time, dtype=residual.steps.dtype), _emitted(log_p, z)
+    numbered = jax.lax.iota(residual.steps.dtype, time), _emitted(log_p, z)
     _, log_beta = jax.lax.scan(step, residual.ends, numbered, reverse=True)  # (1)
-    posterior = jnp.exp(_relative(residual.log_alpha + log_beta)[0])
-    posterior = posterior / posterior.sum(-1, keepdims=True)
+    posterior = jnp.exp(log_normalise(residual.log_alpha + log_beta, -1))
     at_class = (z[..., None] == _along(classes, z)).astype(log_p.dtype)
     gamma = jnp.einsum("t...j,...jv->...tv", posterior, at_class)  # (3)
     within = _along(time, residual.steps) < residual.steps[..., None]

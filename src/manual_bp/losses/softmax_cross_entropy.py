@@ -77,7 +77,8 @@ def _targets(residual: Residual) -> tuple[jax.Array, jax.Array | None]:
         at_label, known = labelling.one_hot(labels, classes)
         t = jnp.where(known[..., None], at_label.astype(residual.log_p.dtype), jnp.nan)
         counted = labelling.counted(labels, residual.ignored_label)
-    s = _weighted((1 - epsilon) * t + epsilon / max(classes, 1), residual.class_weights)
+    even = jnp.full_like(t, epsilon) / classes
+    s = _weighted((1 - epsilon) * t + even, residual.class_weights)
     return s if counted is None else jnp.where(counted[..., None], s, 0), counted
 
 

@@ -5,6 +5,9 @@ Forward  m = ⟨x⟩,  δ = ⟨x − m⟩,  c = x − m − δ,  r = (⟨c²⟩ 
                                                                 ⟨·⟩ = mean over the axes
 Means    In exact arithmetic δ = 0. The rounding of m is an error of the size of the mean; x − m is
          nearly exact, so that subtracting its mean δ leaves an error of the size of the deviations.
+         That takes one and the same m in x − m and in δ. A compiler may fuse the product that ends
+         a mean with a difference, in one place and not in the other, and so skip a rounding; of a
+         number that is rounded on its own, a bit shorter, it cannot.
          The variance is taken in a second pass, never as ⟨x²⟩ − m², which would cancel.
 """
 
@@ -16,6 +19,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
+
+# Bits of the exponent and, less one, of the mantissa.
+SHORTER = {
+    jnp.dtype(dtype): (jnp.finfo(dtype).nexp, jnp.finfo(dtype).nmant - 1)
+    for dtype in (jnp.float32, jnp.float64)
+}
 
 
 @op.residual
@@ -61,15 +70,19 @@ def mean(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*reduc
 
 def moments(x: Float[Array, "*shape"], axes: Sequence[int], epsilon: float) -> Moments:
     """Return the moments of `x`, which is not in half precision, over the axes."""
-    m = mean(x, axes)
+    m = jax.lax.reduce_precision(mean(x, axes), *SHORTER[x.dtype])
     correction = mean(x - m, axes)
-    c = x - m - correction
+    c = _less(x, m, correction)
     return Moments(m, correction, 1 / jnp.sqrt(mean(c * c, axes) + epsilon))
+
+
+def _less(x: jax.Array, m: jax.Array, correction: jax.Array) -> jax.Array:
+    return x - m - correction
 
 
 def centred(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:
     """Return c, in the dtype of the moments."""
-    return op.wide(x) - moments.mean - moments.correction
+    return _less(op.wide(x), moments.mean, moments.correction)
 
 
 def standardise(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:

@@ -24,6 +24,7 @@ from jaxtyping import Array, Float, Int32
 
 from manual_bp import op
 from manual_bp.pooling import bins
+from manual_bp.resampling import banded
 from manual_bp.windows import Numbers
 
 NAME = "adaptive_max_pool"
@@ -84,15 +85,9 @@ def backward(
 
 
 def _to_the_winners(dy: jax.Array, winner: jax.Array, axis: int, n: int) -> jax.Array:
-    starts, ends = bins.edges(n, winner.shape[axis])
-    j = np.arange(n)
-    first, last = np.searchsorted(ends, j, "right"), np.searchsorted(starts, j, "right") - 1
-    covering = first[:, None] + np.arange((last - first).max() + 1)
-    # A bin that is read once too often must not be counted twice.
-    counted = covering <= last[:, None]
-    covering = np.minimum(covering, last[:, None]).astype(np.int32)
-    owed, won = (jnp.take(a, covering, axis=axis, mode="clip") for a in (dy, winner))
-    after = (1,) * (dy.ndim - axis - 1)
-    here = jnp.asarray(j.reshape(*(1,) * axis, n, 1, *after), jnp.int32)
-    mine = (won == here) & jnp.asarray(counted.reshape(*(1,) * axis, *counted.shape, *after))
-    return jnp.where(mine, owed, 0).sum(axis + 1)  # (1)
+    m = winner.shape[axis]
+    covering = banded.table(map(np.flatnonzero, bins.members(n, m).T), m)
+    # An element that fewer bins cover reads on behind the last, where nobody won.
+    owed, won = (jnp.take(a, covering, axis=axis, mode="fill") for a in (dy, winner))
+    here = jax.lax.broadcasted_iota(winner.dtype, won.shape, axis)
+    return jnp.where(won == here, owed, 0).sum(axis + 1)  # (1)

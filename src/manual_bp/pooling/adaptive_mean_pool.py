@@ -63,7 +63,7 @@ def backward(
     dy = op.expect_cotangent(NAME, dy, (shape[0], *size, shape[-1]), residual.dtype)
     dx = op.wide(dy)
     for axis, m in enumerate(size, start=1):
-        covers = bins.members(shape[axis], m)
-        share = dx / bins.along(covers.sum(1), dx, axis)  # (1)
-        dx = banded.apply_transpose(covers, share, axis)  # (1)
+        starts, ends = bins.edges(shape[axis], m)
+        share = dx / bins.along(ends - starts, dx, axis)  # (1)
+        dx = banded.apply_transpose(bins.members(shape[axis], m), share, axis)  # (1)
     return (dx.astype(dy.dtype),)

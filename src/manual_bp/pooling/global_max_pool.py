@@ -71,14 +71,14 @@ def backward(residual: Residual, dy: Float[Array, "b c"]) -> tuple[Float[Array, 
     shape = residual.shape
     dy = op.expect_cotangent(NAME, dy, (shape[0], shape[-1]), residual.dtype)
     if residual.winner is not None:
-        size = math.prod(shape[1:-1])
-        j = jnp.arange(size, dtype=jnp.int32)[None, :, None]
-        dx = jnp.where(residual.winner[:, None] == j, dy[:, None], 0)  # (1)
+        winner, (b, c) = residual.winner, dy.shape
+        j = jax.lax.broadcasted_iota(winner.dtype, (b, math.prod(shape[1:-1]), c), 1)
+        dx = jnp.where(winner[:, None] == j, dy[:, None], 0)  # (1)
     else:
         assert residual.x is not None
         assert residual.y is not None
         x, y = _flat(residual.x), residual.y[:, None]
-        largest = (x == y) | (jnp.isnan(x) & jnp.isnan(y))
+        largest = (x == y) | jnp.isnan(x)
         m = largest.sum(1, keepdims=True).astype(op.wide_dtype(dy.dtype))  # (2)
         share = (op.wide(dy)[:, None] / m).astype(dy.dtype)  # (2)
         dx = jnp.where(largest, share, 0)  # (2)

@@ -65,15 +65,10 @@ def forward(
     over = slide(NAME, x, window, strides, padding)
     reads = [read for _, read in over.reads(jnp.abs(op.wide(x)))]
     largest = functools.reduce(jnp.maximum, reads)
-    scale = _without_zero(largest)
+    scale = jnp.where(largest == 0, 1, largest)
     total = windows.total((read / scale) ** p for read in reads)
     y = largest * total ** (1 / p)
     return y.astype(x.dtype), Residual(x, y, over, p)
-
-
-def _without_zero(y: jax.Array) -> jax.Array:
-    """Return y with 1 for 0; what is divided by it is then 0 itself."""
-    return jnp.where(y == 0, 1, y)
 
 
 def backward(
@@ -82,9 +77,11 @@ def backward(
     """Return (dx,)."""
     x, y, over, p = residual.x, residual.y, residual.windows, residual.p
     dy = op.expect_cotangent(NAME, dy, y.shape, x.dtype)
-    reads, dy_wide, norm = dict(over.reads(op.wide(x))), op.wide(dy), _without_zero(y)
+    reads, dy_wide = dict(over.reads(op.wide(x))), op.wide(dy)
 
     def owed(tap: Tap) -> jax.Array:
-        return dy_wide * jnp.sign(reads[tap]) * (jnp.abs(reads[tap]) / norm) ** (p - 1)  # (1)
+        read = reads[tap]
+        share = dy_wide * (jnp.abs(read) / y) ** (p - 1)  # (1)
+        return jnp.where(read > 0, share, jnp.where(read == 0, 0, -share))  # (1)
 
     return (over.put_back(owed).astype(dy.dtype),)

@@ -114,8 +114,7 @@ def _to_the_first(winner: jax.Array, dy: jax.Array, over: Windows) -> jax.Array:
 
 def _to_all(x: jax.Array, y: jax.Array, dy: jax.Array, over: Windows) -> jax.Array:
     largest: dict[Tap, jax.Array] = {
-        tap: ((read == y) | (jnp.isnan(read) & jnp.isnan(y))) & over.inside(tap)
-        for tap, read in over.reads(x, -jnp.inf)
+        tap: ((read == y) | jnp.isnan(read)) & over.inside(tap) for tap, read in over.reads(x)
     }
     m = windows.total(chosen.astype(dy.dtype) for chosen in largest.values())
     share = dy / m  # (2)

@@ -1,7 +1,8 @@
 """A recurrent layer over time and another against it, their outputs side by side.
 
 Shapes   x: (batch, t, n)   ys: (batch, t, m + m'), m and m' the widths of the two layers' outputs
-Forward  ρ turns every sample around within its length ℓ: ρ(x)ₛ = x_{ℓ+1−s} for s ≤ ℓ, and xₛ beyond
+Forward  ρ turns every sample around within its length ℓ: ρ(x)ₛ = x_{ℓ+1−s}, the index modulo t; so
+         what stands beyond, which counts for nothing, is turned around in itself
            y, states = layer(x, θ, lengths),   y', states' = layer(ρ x, θ', lengths)
            ys = [y, ρ y'],  beside the final states of both; those of θ' belong to the first step
 Derive   ρ permutes the steps and is its own inverse, so that ρᵀ = ρ; x is used by both layers:
@@ -46,10 +47,9 @@ def _turn(x: jax.Array, lengths: jax.Array | None) -> jax.Array:
     if lengths is None:
         return jnp.flip(x, 1)
     time = x.shape[1]
-    steps = jnp.arange(time, dtype=lengths.dtype)[None, :]
-    length = jnp.clip(lengths, 0, time)[:, None]
-    source = jnp.where(steps < length, length - 1 - steps, steps)
-    return jnp.take_along_axis(x, source[:, :, None], 1)
+    steps = jax.lax.broadcasted_iota(lengths.dtype, x.shape[:2], 1)
+    last = jnp.minimum(lengths, time)[:, None] - 1
+    return jnp.take_along_axis(x, ((last - steps) % time)[:, :, None], 1)
 
 
 def forward(

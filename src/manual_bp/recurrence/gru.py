@@ -41,7 +41,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import logistic, op
 from manual_bp.recurrence import sequence
 
 NAME = "gru"
@@ -110,7 +110,7 @@ def forward(
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
         (v_rz, v_n), mask = inputs
         u_r, u_z = jnp.split(v_rz + h @ U_rz, 2, 1)
-        r, z = sequence.sigmoid(u_r), sequence.sigmoid(u_z)
+        r, z = logistic.sigmoid(u_r), logistic.sigmoid(u_z)
         recurrent = r * sequence.biased(h @ U_n, b_n) if reset == "after" else (r * h) @ U_n
         u_n = v_n + recurrent
         new = (1 - z) * jnp.tanh(u_n) + z * h
@@ -141,37 +141,39 @@ def backward(
     x, h0, dtype, h = residual.x, residual.h0, residual.x.dtype, residual.h0.shape[1]
     shapes = {"ys": (*x.shape[:2], h), "h_T": h0.shape}
     dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
-    U_rz, U_n = jnp.split(op.wide(residual.U), [2 * h], 1)
+    U = op.wide(residual.U)
+    U_rz, U_n = U[:, : 2 * h], U[:, 2 * h :]
     after = residual.reset == "after"
     u_r, u_z, u_n = residual.u
-    r = sequence.sigmoid(u_r)
-    gates = r, sequence.sigmoid(u_z), sequence.sigmoid(-u_z), jnp.tanh(u_n)
+    r = logistic.sigmoid(u_r)
+    gates = r, logistic.sigmoid(u_z), logistic.sigmoid(-u_z), jnp.tanh(u_n)
     slopes = (
-        sequence.sigmoid_slope(u_r),
-        sequence.sigmoid_slope(u_z),
-        sequence.tanh_slope(u_n),
+        logistic.sigmoid_slope(u_r),
+        logistic.sigmoid_slope(u_z),
+        logistic.tanh_slope(u_n),
     )
     previous = sequence.before(h0, residual.y)
-    q = sequence.biased(previous @ U_n, residual.b_n) if after else None
+    # What r multiplies.
+    reset = sequence.biased(previous @ U_n, residual.b_n) if after else previous
 
     def step(dh_next: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
-        dy, (r, z, not_z, n), (r_slope, z_slope, n_slope), previous, q, mask = inputs
+        dy, (r, z, not_z, n), (r_slope, z_slope, n_slope), previous, reset, mask = inputs
         dh = dy + dh_next
         delta_n = dh * not_z * n_slope  # (1)
         delta_z = dh * (previous - n) * z_slope  # (1)
         if after:
-            dr = delta_n * q  # (2)
+            dr = delta_n * reset  # (2)
             added = (delta_n * r) @ U_n.T  # (2)
         else:
             dreset = delta_n @ U_n.T  # (3)
-            dr, added = dreset * previous, dreset * r  # (3)
-        delta_rz = jnp.concatenate([dr * r_slope, delta_z], 1)  # (4)
+            dr, added = dreset * reset, dreset * r  # (3)
+        delta_rz = jnp.hstack([dr * r_slope, delta_z])  # (4)
         dh_before = dh * z + delta_rz @ U_rz.T + added  # (5)
-        delta = sequence.choose(mask, jnp.concatenate([delta_rz, delta_n], 1), 0.0)
+        delta = sequence.choose(mask, jnp.hstack([delta_rz, delta_n]), 0.0)
         return sequence.choose(mask, dh_before, dh_next), delta
 
     masks = sequence.active(residual.lengths, x.shape[1])
-    inputs = (dys.swapaxes(0, 1), gates, slopes, previous, q, masks)
+    inputs = (dys.swapaxes(0, 1), gates, slopes, previous, reset, masks)
     dh0, delta = jax.lax.scan(step, dh_T, inputs, reverse=True)
     delta_rz, delta_n = jnp.split(delta, [2 * h], 2)
     dx = jnp.einsum("tbm,nm->btn", delta, op.wide(residual.W)).astype(dtype)  # (6)
@@ -180,6 +182,6 @@ def backward(
     dq = delta_n * r if after else delta_n  # (2)
     dU_rz = sequence.outer(previous, delta_rz)  # (8)
     dU_n = sequence.outer(previous if after else previous * r, dq)  # (8)
-    dU = jnp.concatenate([dU_rz, dU_n], 1).astype(dtype)
+    dU = jnp.hstack([dU_rz, dU_n]).astype(dtype)
     db_n = None if residual.b_n is None else dq.sum((0, 1)).astype(dtype)  # (9)
     return dx, dh0.astype(dtype), dW, dU, db, db_n, None

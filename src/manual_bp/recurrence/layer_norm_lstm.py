@@ -42,7 +42,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import logistic, op
 from manual_bp.normalization import standardise as shared
 from manual_bp.recurrence import sequence
 
@@ -140,9 +140,9 @@ def forward(
         recurrent, _ = _normalise(h @ U_wide, epsilon)
         u = projected + shared.affine(recurrent, scale_h, None)
         u_i, u_f, u_g, u_o = jnp.split(u, 4, 1)
-        new_c = sequence.sigmoid(u_f) * c + sequence.sigmoid(u_i) * jnp.tanh(u_g)
+        new_c = logistic.sigmoid(u_f) * c + logistic.sigmoid(u_i) * jnp.tanh(u_g)
         cell, _ = _normalise(new_c, epsilon)
-        new_h = sequence.sigmoid(u_o) * jnp.tanh(shared.affine(cell, scale_c, bias_c))
+        new_h = logistic.sigmoid(u_o) * jnp.tanh(shared.affine(cell, scale_c, bias_c))
         h, c = sequence.choose(mask, new_h, h), sequence.choose(mask, new_c, c)
         return (h, c), ((u_i, u_f, u_g, u_o), c, sequence.choose(mask, new_h, 0.0))
 
@@ -183,7 +183,7 @@ def backward(
     projected, r_x = _normalise(sequence.by_time(x, W), epsilon)
     recurrent, r_h = _normalise(previous_h @ U, epsilon)
     cells, r_c = _normalise(residual.c, epsilon)
-    a = shared.affine(cells, scale_c, residual.bias_c)
+    a = cells * shared.over(scale_c, cells) + shared.over(residual.bias_c, cells)
     gates, slopes = sequence.four_gates(residual.u)
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
@@ -192,12 +192,12 @@ def backward(
         i_slope, f_slope, g_slope, o_slope = slopes
         dh = sequence.choose(mask, dy + dh_next, 0.0)
         delta_o = dh * jnp.tanh(a) * o_slope  # (2)
-        da = dh * o * sequence.tanh_slope(a)  # (2)
+        da = dh * o * logistic.tanh_slope(a)  # (2)
         dc = dc_next + _back(da * shared.over(scale_c, da), cell, r_c)  # (3)
         delta_i = dc * g * i_slope  # (4)
         delta_f = dc * previous * f_slope  # (4)
         delta_g = dc * i * g_slope  # (4)
-        delta = jnp.concatenate([delta_i, delta_f, delta_g, delta_o], 1)
+        delta = jnp.hstack([delta_i, delta_f, delta_g, delta_o])
         delta = sequence.choose(mask, delta, 0.0)
         dproduct = _back(delta * shared.over(residual.scale_h, delta), recurrent, r_h)  # (5)
         dh_before = dproduct @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (5)

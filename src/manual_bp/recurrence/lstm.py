@@ -40,7 +40,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import logistic, op
 from manual_bp.recurrence import sequence
 
 NAME = "lstm"
@@ -123,9 +123,9 @@ def forward(
         u_i, u_f, u_g, u_o = jnp.split(projected + h @ U_wide, 4, 1)
         from_i, from_f, _ = _through(peephole, c)
         u_i, u_f = u_i + from_i, u_f + from_f
-        new_c = sequence.sigmoid(u_f) * c + sequence.sigmoid(u_i) * jnp.tanh(u_g)
+        new_c = logistic.sigmoid(u_f) * c + logistic.sigmoid(u_i) * jnp.tanh(u_g)
         u_o = u_o + _through(peephole, new_c)[2]
-        r = sequence.sigmoid(u_o) * jnp.tanh(new_c)
+        r = logistic.sigmoid(u_o) * jnp.tanh(new_c)
         new_h = r if projection is None else r @ op.wide(projection)
         h, c = sequence.choose(mask, new_h, h), sequence.choose(mask, new_c, c)
         return (h, c), ((u_i, u_f, u_g, u_o), c, sequence.choose(mask, new_h, 0.0))
@@ -164,7 +164,7 @@ def backward(
     peephole, projection = residual.peephole, residual.projection
     previous = sequence.before(c0, residual.c)
     gates, slopes = sequence.four_gates(residual.u)
-    of_c = jnp.tanh(residual.c), sequence.tanh_slope(residual.c)
+    of_c = jnp.tanh(residual.c), logistic.tanh_slope(residual.c)
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
         dh_next, dc_next = carry
@@ -177,7 +177,7 @@ def backward(
         delta_i = dc * g * i_slope  # (3)
         delta_f = dc * previous * f_slope  # (3)
         delta_g = dc * i * g_slope  # (3)
-        delta = jnp.concatenate([delta_i, delta_f, delta_g, delta_o], 1)
+        delta = jnp.hstack([delta_i, delta_f, delta_g, delta_o])
         delta = sequence.choose(mask, delta, 0.0)
         back_c = dc * f + _through(peephole, delta_i)[0] + _through(peephole, delta_f)[1]  # (4)
         dh_before = delta @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (4)

@@ -35,7 +35,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import logistic, op
 from manual_bp.recurrence import sequence
 
 NAME = "rnn"
@@ -130,7 +130,7 @@ def backward(
     dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     W, U = op.wide(residual.W), op.wide(residual.U)
     if residual.activation == "tanh":
-        slope = sequence.tanh_slope(u)  # (7)
+        slope = logistic.tanh_slope(u)  # (7)
     else:
         at_zero = jnp.where(u == 0, residual.slope_at_zero, 0.0).astype(u.dtype)
         slope = jnp.where(u > 0, 1, at_zero)

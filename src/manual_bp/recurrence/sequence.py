@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
-from manual_bp import op
+from manual_bp import logistic, op
 
 
 def expect_layer(name: str, x: jax.Array, h0: jax.Array) -> None:
@@ -69,7 +69,7 @@ def active(
     """Return where a step lies within the length of its sample; None for everywhere."""
     if lengths is None:
         return None
-    steps = jnp.arange(time, dtype=lengths.dtype)[:, None, None]
+    steps = jax.lax.iota(lengths.dtype, time)[:, None, None]
     return steps < lengths[None, :, None]
 
 
@@ -89,27 +89,16 @@ def without_padding(
     return x if mask is None else choose(mask.swapaxes(0, 1), x, 0.0)
 
 
-def sigmoid(u: jax.Array) -> jax.Array:
-    """Return 1/(1+e^(−u))."""
-    return 1 / (1 + jnp.exp(-u))
-
-
-def sigmoid_slope(u: jax.Array) -> jax.Array:
-    """Return σ'(u), to the last digit where σ is near 1."""
-    e = jnp.exp(-jnp.abs(u))
-    return e / (1 + e) ** 2
-
-
-def tanh_slope(u: jax.Array) -> jax.Array:
-    """Return 1 − tanh² u = 4 σ'(2u), to the last digit where tanh is near ±1."""
-    return 4 * sigmoid_slope(2 * u)
-
-
 def four_gates(u: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
     """Return the gates i, f, g, o of an LSTM, of their arguments, and the slopes there."""
     u_i, u_f, u_g, u_o = u
-    gates = sigmoid(u_i), sigmoid(u_f), jnp.tanh(u_g), sigmoid(u_o)
-    slopes = sigmoid_slope(u_i), sigmoid_slope(u_f), tanh_slope(u_g), sigmoid_slope(u_o)
+    gates = logistic.sigmoid(u_i), logistic.sigmoid(u_f), jnp.tanh(u_g), logistic.sigmoid(u_o)
+    slopes = (
+        logistic.sigmoid_slope(u_i),
+        logistic.sigmoid_slope(u_f),
+        logistic.tanh_slope(u_g),
+        logistic.sigmoid_slope(u_o),
+    )
     return gates, slopes
 
 

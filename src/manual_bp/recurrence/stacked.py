@@ -85,8 +85,8 @@ def backward(
         expected = f"one tuple for each of {len(residual.ops)} layers"
         raise ValueError(op.complaint(NAME, "dfinals", expected, len(dfinals)))
     dparameters = []
-    downwards = zip(residual.ops[::-1], residual.layers[::-1], dfinals[::-1], strict=True)
-    for layer, saved, dstates in downwards:
+    downwards = (reversed(residual.ops), reversed(residual.layers), reversed(dfinals))
+    for layer, saved, dstates in zip(*downwards, strict=True):
         dys, *dtheta, _ = layer.op.backward(saved, (dys, *dstates))  # (1)
         dparameters.append(tuple(dtheta))
     return dys, tuple(reversed(dparameters)), None

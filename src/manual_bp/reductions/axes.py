@@ -54,15 +54,14 @@ def spread(
     return jnp.broadcast_to(y.reshape(kept(shape, axes, keepdims=True)), shape)
 
 
-def as_last(x: Shaped[Array, "*shape"], axes: Sequence[int]) -> Shaped[Array, "*rest k"]:
-    """Return x with the axes at the end and made one."""
-    order = [*(i for i in range(x.ndim) if i not in axes), *axes]
-    rest = kept(x.shape, axes, keepdims=False)
-    return x.transpose(order).reshape(*rest, size(x.shape, axes))
+def as_last(x: Shaped[Array, "*shape"], axes: Sequence[int]) -> Shaped[Array, "rest k"]:
+    """Return x with the axes at the end and made one, and so all others."""
+    rest = [i for i in range(x.ndim) if i not in axes]
+    return x.transpose([*rest, *axes]).reshape(size(x.shape, rest), size(x.shape, axes))
 
 
 def from_last(
-    rows: Shaped[Array, "*rest k"], shape: Sequence[int], axes: Sequence[int]
+    rows: Shaped[Array, "rest k"], shape: Sequence[int], axes: Sequence[int]
 ) -> Shaped[Array, "*shape"]:
     """Return x from what `as_last` returned of it."""
     order = [*(i for i in range(len(shape)) if i not in axes), *axes]

@@ -61,7 +61,7 @@ def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Arra
     dy = op.expect_cotangent(NAME, dy, residual.x.shape, residual.x.dtype)
     x = jnp.moveaxis(op.wide(residual.x), axis, -1)
     p = before(x)  # (1)
-    # What rolls round meets no s: at the end s is dy.
-    lines = (jnp.roll(x, -1, -1), jnp.moveaxis(op.wide(dy), axis, -1))
+    # What comes in at the end, from another line, meets no s: there s is dy.
+    lines = (jnp.roll(x, -1), jnp.moveaxis(op.wide(dy), axis, -1))
     _, s = jax.lax.associative_scan(_then, lines, reverse=True, axis=x.ndim - 1)  # (2)
     return (jnp.moveaxis(p * s, -1, axis).astype(dy.dtype),)  # (3)

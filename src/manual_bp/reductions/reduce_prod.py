@@ -66,7 +66,7 @@ def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Ar
     reduced = axes_of.kept(x.shape, axes, keepdims=residual.keepdims)
     dy = op.expect_cotangent(NAME, dy, reduced, x.dtype)
     factors = axes_of.as_last(op.wide(x), axes)
-    after = jnp.flip(before(jnp.flip(factors, -1)), -1)
+    after = jnp.fliplr(before(jnp.fliplr(factors)))
     others = before(factors) * after  # (1)
     dx = axes_of.spread(op.wide(dy), x.shape, axes) * axes_of.from_last(
         others, x.shape, axes

@@ -9,8 +9,8 @@ Forward  With independent uᵢ uniform in [0, 1) and keep probability k = 1 − 
 Derive   yᵢ = a maskᵢ xᵢ and ∂yᵢ/∂xᵢ = a maskᵢ; the mask does not depend on x:
   (1) dx = a mask ⊙ dy in training,   dx = e dy in evaluation
          The same linear map, so that forward and backward share its code.
-Mask     `jax.random.uniform(key, shape, float32) < 1 − p`, in every dtype: that is
-         `jax.random.bernoulli(key, float32(1 − p), shape)`. Along `shared_axes` one draw serves all
+Mask     `jax.random.bernoulli(key, float32(1 − p), shape)`, in every dtype: that is
+         `jax.random.uniform(key, shape, float32) < 1 − p`. Along `shared_axes` one draw serves all
          entries: with the spatial axes, whole channels are dropped.
 Saved    the key, from which the mask is drawn again: no array. Without a mask, nothing.
 Keys     from `jax.random.key`, or those of `jax.random.PRNGKey`, (2,) of uint32. A key has no
@@ -64,7 +64,7 @@ def _apply(residual: Residual, x: jax.Array) -> jax.Array:
         drawn = tuple(
             1 if axis in residual.shared_axes else size for axis, size in enumerate(residual.shape)
         )
-        mask = jax.random.uniform(residual.key, drawn, jnp.float32) < 1 - residual.rate
+        mask = jax.random.bernoulli(residual.key, jnp.float32(1 - residual.rate), drawn)
         scaled = jnp.where(jnp.broadcast_to(mask, residual.shape), scaled, 0)
     return scaled.astype(residual.dtype)
 

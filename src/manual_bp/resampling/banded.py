@@ -1,8 +1,8 @@
 """A linear map along one axis whose matrix is a band: few entries a row, next to each other.
 
 Shapes   A: (m, n)   x, dx: (…, n, …)   y, dy: (…, m, …)
-Forward  yᵢ = Σⱼ Aᵢⱼ xⱼ. The entries of row i that are not 0 lie in K columns from sᵢ on, so x is
-         gathered to (…, m, K, …) and summed over K; A is known when the program is made.
+Forward  yᵢ = Σⱼ Aᵢⱼ xⱼ. A row has no more than K entries that are not 0, so x is gathered to
+         (…, m, K, …) and summed over K; A is known when the program is made.
 Derive   ∂yᵢ/∂xⱼ = Aᵢⱼ, so dxⱼ = Σᵢ Aᵢⱼ dyᵢ: the same map by the transpose,
   (1) dx = Aᵀ dy
          and where Aᵀ is a band too, as it is where the rows of A move one way, the transpose of a
@@ -10,6 +10,11 @@ Derive   ∂yᵢ/∂xⱼ = Aᵢⱼ, so dxⱼ = Σᵢ Aᵢⱼ dyᵢ: the same map
          What lies outside the band is not read: an ∞ there leaves no NaN.
 """
 
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -17,18 +22,24 @@ from jaxtyping import Array, Float
 
 def apply(matrix: np.ndarray, x: Float[Array, "*shape"], axis: int) -> Float[Array, "*mapped"]:
     """Return A x along an axis, in the dtype of x, which accumulates."""
-    used = matrix != 0
-    first = used.argmax(1)
-    last = matrix.shape[1] - 1 - used[:, ::-1].argmax(1)
-    width = int(np.where(used.any(1), last - first + 1, 1).max())
-    columns = first[:, None] + np.arange(width)
-    within = np.minimum(columns, matrix.shape[1] - 1)
-    weights = np.where(columns == within, np.take_along_axis(matrix, within, 1), 0)
-    spread = (*weights.shape, *(1,) * (x.ndim - 1 - axis))
-    gathered = jnp.take(x, within.astype(np.int32), axis=axis, mode="clip")
-    scaled = gathered * jnp.asarray(weights.reshape((1,) * axis + spread), x.dtype)
-    kept = jnp.asarray((weights != 0).reshape((1,) * axis + spread))
-    return jnp.where(kept, scaled, 0).sum(axis + 1)
+    n = x.shape[axis]
+    columns = table(map(np.flatnonzero, matrix), n)
+    weights = table((row[row != 0] for row in matrix), np.nan)
+    gathered = jnp.take(x, columns, axis=axis, mode="fill")
+    scaled = gathered * _along(weights, gathered, axis).astype(x.dtype)
+    return jnp.where(_along(columns < n, gathered, axis), scaled, 0).sum(axis + 1)
+
+
+def table(rows: Iterable[np.ndarray], filler: Any) -> np.ndarray:
+    """Return rows, of which one or more is not empty, filled up to one length."""
+    return np.asarray([*itertools.zip_longest(*rows, fillvalue=filler)]).T
+
+
+def _along(values: np.ndarray, like: jax.Array, axis: int) -> jax.Array:
+    """Return values for each pair of indices of an axis and the next, in the rank of an array."""
+    shape = [1] * like.ndim
+    shape[axis : axis + 2] = values.shape
+    return jnp.asarray(values.reshape(shape))
 
 
 def apply_transpose(

@@ -62,12 +62,12 @@ def backward(residual: Residual, dy: Float[Array, "b H W c"]) -> tuple[Float[Arr
 def to_pixels(x: jax.Array, r: int) -> jax.Array:
     """Return (b, h, w, c r²) as (b, h r, w r, c), without checks."""
     b, h, w, d = x.shape
-    squares = x.reshape(b, h, w, d // r**2, r, r).transpose(0, 1, 4, 2, 5, 3)
-    return squares.reshape(b, h * r, w * r, d // r**2)
+    squares = x.reshape(b * h, w, d // (r * r), r, r).transpose(0, 3, 1, 4, 2)
+    return squares.reshape(b, h * r, w * r, d // (r * r))
 
 
 def to_channels(y: jax.Array, r: int) -> jax.Array:
     """Return (b, h r, w r, c) as (b, h, w, c r²), without checks."""
     b, h, w, c = y.shape
-    squares = y.reshape(b, h // r, r, w // r, r, c).transpose(0, 1, 3, 5, 2, 4)
-    return squares.reshape(b, h // r, w // r, c * r**2)
+    squares = y.reshape(b * h // r, r, w // r, r, c).transpose(0, 2, 4, 1, 3)
+    return squares.reshape(b, h // r, w // r, c * r * r)

@@ -65,8 +65,10 @@ def _weights(n: int, m: int, *, align_corners: bool) -> np.ndarray:
     """Return A, (m, n)."""
     i = np.arange(m)
     # s is the quotient of two whole numbers.
-    above, below = (i * (n - 1), max(m - 1, 1)) if align_corners else ((2 * i + 1) * n - m, 2 * m)
-    above = np.clip(above, 0, (n - 1) * below)
+    above, below = (2 * i + 1) * n - m, 2 * m
+    if align_corners:
+        above, below = i * (n - 1), m - (m > 1)
+    above = above.clip(0)
     k, rest = above // below, above % below
     weights = np.zeros((m, n))
     weights[i, k] = (below - rest) / below

@@ -57,7 +57,7 @@ def forward(
 
 
 def _sources(n: int, m: int) -> np.ndarray:
-    return (np.arange(m) * n // m).astype(np.int32)
+    return np.arange(m) * n // m
 
 
 def backward(
