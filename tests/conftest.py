@@ -31,9 +31,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("default")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def with_compiled_programs_on_disk(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what is compiled where it outlives a module: the small programs are always the same."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def without_old_programs() -> Iterator[None]:
-    """Drop compiled programs after each module: their number makes everything slow and large."""
+    """Forget compiled programs after each module: their number makes everything slow and large."""
     yield
     jax.clear_caches()
 
