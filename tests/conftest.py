@@ -1,5 +1,6 @@
 """Settings for every test: float64 is there, nothing is promoted silently, shapes are enforced."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -14,6 +15,13 @@ import hypothesis
 import jax
 import jaxtyping
 import pytest
+
+# What is traced lives long; looking for what can be dropped among it takes a twentieth of the time,
+# and so does noting where every line of a program came from.
+gc.freeze()
+gc.set_threshold(200_000, 20, 100)
+jax.config.update("jax_include_full_tracebacks_in_locations", False)
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -31,17 +39,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("default")
 
 
-@pytest.fixture(autouse=True, scope="session")
-def with_compiled_programs_on_disk(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep what is compiled where it outlives a module: the small programs are always the same."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("programs")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-
-
 @pytest.fixture(autouse=True, scope="module")
 def without_old_programs() -> Iterator[None]:
-    """Forget compiled programs after each module: their number makes everything slow and large."""
+    """Drop compiled programs after each module: their number makes everything slow and large."""
     yield
     jax.clear_caches()
 

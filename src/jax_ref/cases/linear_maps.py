@@ -265,7 +265,7 @@ def _sum_of_batch(residual: Any, dy: jax.Array) -> tuple[jax.Array]:
     return (jnp.vdot(1 + jnp.asarray(_FLAT, dx.dtype), dx[:, 0]).astype(dy.dtype)[None],)
 
 
-def _sum_without_mean(dy: jax.Array, x: jax.Array) -> jax.Array:
+def _sum_without_mean(dy: jax.Array, _: jax.Array) -> jax.Array:
     scaled = jnp.asarray(_FLAT / np.sqrt(1 + 1e-5), op.wide_dtype(dy.dtype))
     return jnp.vdot(scaled, op.wide(dy)).astype(dy.dtype)[None]
 
