@@ -1,5 +1,6 @@
 """Settings for every test: float64 is there, nothing is promoted silently, shapes are enforced."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -14,6 +15,13 @@ import hypothesis
 import jax
 import jaxtyping
 import pytest
+
+# What is traced lives long; looking for what can be dropped among it takes a twentieth of the time,
+# and so does noting where every line of a program came from.
+gc.freeze()
+gc.set_threshold(200_000, 20, 100)
+jax.config.update("jax_include_full_tracebacks_in_locations", False)
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")

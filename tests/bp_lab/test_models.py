@@ -8,18 +8,31 @@ import jax
 import numpy as np
 import pytest
 
+from bp_lab.data import load
 from bp_lab.errors import InputError
 from bp_lab.runs import Config, engine, train
 from bp_lab.runs.predict import load_network
 
 SMALL = {
-    "cnn": Config(model="cnn", channels=(3, 4), hidden=(8,), epochs=2, batch_size=256),
-    "resnet": Config(model="resnet", channels=(3,), epochs=2, batch_size=256),
+    "cnn": Config(model="cnn", channels=(3, 4), hidden=(8,), epochs=2, batch_size=64),
+    "resnet": Config(model="resnet", channels=(3,), epochs=2, batch_size=64),
     **{
-        cell: Config(model=cell, hidden=(6,), epochs=2, batch_size=256)
+        cell: Config(model=cell, hidden=(6,), epochs=2, batch_size=64)
         for cell in ("rnn", "lstm", "gru")
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def few_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a fifth of the digits: in programs that are not optimised a convolution takes long."""
+    digits = load("digits")
+    x = np.concatenate([digits.train.x, digits.validation.x])[::5]
+    y = np.concatenate([digits.train.y, digits.validation.y])[::5]
+    np.savez(tmp_path / "few.npz", x=(255 * x).astype(np.uint8).reshape(-1, 8, 8), y=y)
+    for name, config in SMALL.items():
+        few = dataclasses.replace(config, dataset=str(tmp_path / "few.npz"))
+        monkeypatch.setitem(SMALL, name, few)
 
 
 @pytest.mark.parametrize("model", SMALL)

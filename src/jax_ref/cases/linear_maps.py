@@ -247,6 +247,29 @@ def _owing(dy: Any, x: Any, *, scale: float = 1.0) -> Any:
     return drawn
 
 
+_FLAT = np.tile([1.0, -1.0, -1.0, 1.0], 4)  # and so orthogonal to _ALTERNATING and to 1
+_ALTERNATING = np.tile([1, -1], 8)
+
+
+def _of_batch(x: jax.Array) -> tuple[jax.Array, Any]:
+    """Return one feature of a batch, normalised by it."""
+    of_one = jnp.zeros(1, x.dtype), jnp.ones(1, x.dtype)
+    (y, _, _), residual = manual_bp.batch_norm.forward(x[:, None], None, None, *of_one)
+    return y, residual
+
+
+def _sum_of_batch(residual: Any, dy: jax.Array) -> tuple[jax.Array]:
+    """Return what the gradient of a bias below would be, were every second pair negative."""
+    nothing = jnp.zeros(1, dy.dtype)
+    dx = op.wide(manual_bp.batch_norm.backward(residual, (dy[:, None], nothing, nothing))[0])
+    return (jnp.vdot(1 + jnp.asarray(_FLAT, dx.dtype), dx[:, 0]).astype(dy.dtype)[None],)
+
+
+def _sum_without_mean(dy: jax.Array, _: jax.Array) -> jax.Array:
+    scaled = jnp.asarray(_FLAT / np.sqrt(1 + 1e-5), op.wide_dtype(dy.dtype))
+    return jnp.vdot(scaled, op.wide(dy)).astype(dy.dtype)[None]
+
+
 _TIED = np.asarray([[0, 1], [-1, NAN], [0, 0], [0, NAN], [2, 2], [2, -3]])[None]
 _ONE, _MANY = np.zeros((1, 1, 1)), np.zeros((1, 256, 257, 1))
 _THREE = {"window": (3,), "strides": (1,)}
@@ -317,6 +340,14 @@ _OTHER_WAYS: tuple[tuple[str, str, Any, Any, Any, Any], ...] = (
         SimpleNamespace(forward=manual_bp.cumsum.forward, backward=_first_of_cumsum),
         _total,
         _owing([100.5, 0.0, 0.0, 0.0, -100.5], np.zeros(5)),
+        {},
+    ),
+    (
+        "batch_norm",
+        "sum",
+        SimpleNamespace(forward=_of_batch, backward=_sum_of_batch),
+        _sum_without_mean,
+        _owing(np.full(16, 1000.1), _ALTERNATING),
         {},
     ),
     (

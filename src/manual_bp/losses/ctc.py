@@ -212,7 +212,8 @@ def backward(
 
     numbered = jax.lax.iota(residual.steps.dtype, time), _emitted(log_p, z)
     _, log_beta = jax.lax.scan(step, residual.ends, numbered, reverse=True)  # (1)
-    posterior = jnp.exp(log_normalise(residual.log_alpha + log_beta, -1))
+    joint, _ = _relative(residual.log_alpha + log_beta)
+    posterior = jnp.exp(joint - jnp.log(jnp.exp(joint).sum(-1, keepdims=True)))
     at_class = (z[..., None] == _along(classes, z)).astype(log_p.dtype)
     gamma = jnp.einsum("t...j,...jv->...tv", posterior, at_class)  # (3)
     within = _along(time, residual.steps) < residual.steps[..., None]

@@ -120,7 +120,7 @@ def forward(
     inputs = (tuple(jnp.split(v, [2 * h], 2)), sequence.active(lengths, x.shape[1]))
     h_T, (u, y) = jax.lax.scan(step, op.wide(h0), inputs)
     residual = Residual(x, h0, W, U, b_n, u, y, lengths, b is not None, reset)
-    return (y.swapaxes(0, 1).astype(x.dtype), h_T.astype(x.dtype)), residual
+    return (y.transpose(1, 0, 2).astype(x.dtype), h_T.astype(x.dtype)), residual
 
 
 def backward(
@@ -173,11 +173,11 @@ def backward(
         return sequence.choose(mask, dh_before, dh_next), delta
 
     masks = sequence.active(residual.lengths, x.shape[1])
-    inputs = (dys.swapaxes(0, 1), gates, slopes, previous, reset, masks)
+    inputs = (dys.transpose(1, 0, 2), gates, slopes, previous, reset, masks)
     dh0, delta = jax.lax.scan(step, dh_T, inputs, reverse=True)
     delta_rz, delta_n = jnp.split(delta, [2 * h], 2)
     dx = jnp.einsum("tbm,nm->btn", delta, op.wide(residual.W)).astype(dtype)  # (6)
-    dW = sequence.outer(op.wide(x).swapaxes(0, 1), delta).astype(dtype)  # (7)
+    dW = sequence.outer(op.wide(x).transpose(1, 0, 2), delta).astype(dtype)  # (7)
     db = delta.sum((0, 1)).astype(dtype) if residual.biased else None  # (7)
     dq = delta_n * r if after else delta_n  # (2)
     dU_rz = sequence.outer(previous, delta_rz)  # (8)

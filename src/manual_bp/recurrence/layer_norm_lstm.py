@@ -149,7 +149,7 @@ def forward(
     projected = shared.affine(_normalise(sequence.by_time(x, W), epsilon)[0], scale_x, b)
     inputs = (projected, sequence.active(lengths, x.shape[1]))
     (h_T, c_T), (u, c, y) = jax.lax.scan(step, (op.wide(h0), op.wide(c0)), inputs)
-    ys = y.swapaxes(0, 1).astype(x.dtype)
+    ys = y.transpose(1, 0, 2).astype(x.dtype)
     scales = (scale_x, scale_h, scale_c, bias_c)
     residual = Residual(x, h0, c0, W, U, *scales, u, c, y, lengths, epsilon)
     return (ys, h_T.astype(x.dtype), c_T.astype(x.dtype)), residual
@@ -206,14 +206,14 @@ def backward(
     previous_c = sequence.before(c0, residual.c)
     masks = sequence.active(residual.lengths, x.shape[1])
     of_c, of_h = (cells, r_c), (recurrent, r_h)
-    inputs = (dys.swapaxes(0, 1), gates, slopes, a, previous_c, of_c, of_h, masks)
+    inputs = (dys.transpose(1, 0, 2), gates, slopes, a, previous_c, of_c, of_h, masks)
     (dh0, dc0), (delta, dhU, da) = jax.lax.scan(step, (dh_T, dc_T), inputs, reverse=True)
     dxW = _back(delta * shared.over(residual.scale_x, delta), projected, r_x)  # (6)
     gradients = (
         jnp.einsum("tbm,nm->btn", dxW, W),  # (6)
         dh0,
         dc0,
-        sequence.outer(op.wide(x).swapaxes(0, 1), dxW),  # (7)
+        sequence.outer(op.wide(x).transpose(1, 0, 2), dxW),  # (7)
         sequence.outer(previous_h, dhU),  # (7)
         (delta * projected).sum((0, 1)),  # (8)
         (delta * recurrent).sum((0, 1)),  # (8)

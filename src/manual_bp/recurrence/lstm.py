@@ -64,13 +64,9 @@ class Residual:
     biased: bool = op.static()
 
 
-def _through(peephole: jax.Array | None, c: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return w c for each of the three peepholes, 0 without them."""
-    if peephole is None:
-        zero = jnp.zeros_like(c)
-        return zero, zero, zero
-    w_i, w_f, w_o = jnp.broadcast_to(op.wide(peephole)[:, None, :], (3, *c.shape))
-    return w_i * c, w_f * c, w_o * c
+def _of_gates(peephole: jax.Array | None) -> jax.Array | None:
+    """Return the weights of the three peepholes, a row for all samples, in the dtype of sums."""
+    return None if peephole is None else op.wide(peephole)[:, None]
 
 
 def forward(
@@ -116,15 +112,16 @@ def forward(
     projection = sequence.optional(NAME, "projection", projection, x, (h, outputs), why)
     lengths = sequence.expect_lengths(NAME, lengths, x)
     x = sequence.without_padding(x, lengths)
-    U_wide = op.wide(U)
+    U_wide, w = op.wide(U), _of_gates(peephole)
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         (h, c), (projected, mask) = state, inputs
         u_i, u_f, u_g, u_o = jnp.split(projected + h @ U_wide, 4, 1)
-        from_i, from_f, _ = _through(peephole, c)
-        u_i, u_f = u_i + from_i, u_f + from_f
+        if w is not None:
+            u_i, u_f = u_i + w[0] * c, u_f + w[1] * c
         new_c = logistic.sigmoid(u_f) * c + logistic.sigmoid(u_i) * jnp.tanh(u_g)
-        u_o = u_o + _through(peephole, new_c)[2]
+        if w is not None:
+            u_o = u_o + w[2] * new_c
         r = logistic.sigmoid(u_o) * jnp.tanh(new_c)
         new_h = r if projection is None else r @ op.wide(projection)
         h, c = sequence.choose(mask, new_h, h), sequence.choose(mask, new_c, c)
@@ -133,7 +130,7 @@ def forward(
     projected = sequence.biased(sequence.by_time(x, W), b)
     inputs = (projected, sequence.active(lengths, x.shape[1]))
     (h_T, c_T), (u, c, y) = jax.lax.scan(step, (op.wide(h0), op.wide(c0)), inputs)
-    ys = y.swapaxes(0, 1).astype(x.dtype)
+    ys = y.transpose(1, 0, 2).astype(x.dtype)
     residual = Residual(x, h0, c0, W, U, peephole, projection, u, c, y, lengths, b is not None)
     return (ys, h_T.astype(x.dtype), c_T.astype(x.dtype)), residual
 
@@ -161,7 +158,7 @@ def backward(
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape, "c_T": c0.shape}
     dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     W, U = op.wide(residual.W), op.wide(residual.U)
-    peephole, projection = residual.peephole, residual.projection
+    w, projection = _of_gates(residual.peephole), residual.projection
     previous = sequence.before(c0, residual.c)
     gates, slopes = sequence.four_gates(residual.u)
     of_c = jnp.tanh(residual.c), logistic.tanh_slope(residual.c)
@@ -173,25 +170,29 @@ def backward(
         dh = sequence.choose(mask, dy + dh_next, 0.0)
         dr = dh if projection is None else dh @ op.wide(projection).T  # (1)
         delta_o = dr * tanh_c * o_slope  # (1)
-        dc = dc_next + dr * o * tanh_slope + _through(peephole, delta_o)[2]  # (2)
+        dc = dc_next + dr * o * tanh_slope  # (2)
+        if w is not None:
+            dc = dc + w[2] * delta_o  # (2)
         delta_i = dc * g * i_slope  # (3)
         delta_f = dc * previous * f_slope  # (3)
         delta_g = dc * i * g_slope  # (3)
         delta = jnp.hstack([delta_i, delta_f, delta_g, delta_o])
         delta = sequence.choose(mask, delta, 0.0)
-        back_c = dc * f + _through(peephole, delta_i)[0] + _through(peephole, delta_f)[1]  # (4)
+        back_c = dc * f  # (4)
+        if w is not None:
+            back_c = back_c + w[0] * delta_i + w[1] * delta_f  # (4)
         dh_before = delta @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (4)
         return (dh_before, sequence.choose(mask, back_c, dc_next)), (delta, dh)
 
     masks = sequence.active(residual.lengths, x.shape[1])
-    inputs = (dys.swapaxes(0, 1), gates, slopes, of_c, previous, masks)
+    inputs = (dys.transpose(1, 0, 2), gates, slopes, of_c, previous, masks)
     (dh0, dc0), (delta, dh) = jax.lax.scan(step, (dh_T, dc_T), inputs, reverse=True)
     dx = jnp.einsum("tbm,nm->btn", delta, W)  # (5)
-    dW = sequence.outer(op.wide(x).swapaxes(0, 1), delta)  # (6)
+    dW = sequence.outer(op.wide(x).transpose(1, 0, 2), delta)  # (6)
     dU = sequence.outer(sequence.before(h0, residual.y), delta)  # (6)
     db = delta.sum((0, 1)).astype(dtype) if residual.biased else None  # (6)
     dpeephole = dprojection = None
-    if peephole is not None:
+    if w is not None:
         delta_i, delta_f, _, delta_o = jnp.split(delta, 4, 2)
         products = delta_i * previous, delta_f * previous, delta_o * residual.c
         dpeephole = jnp.stack([one.sum((0, 1)) for one in products]).astype(dtype)  # (7)

@@ -108,7 +108,7 @@ def forward(
     masks = sequence.active(lengths, x.shape[1])
     h_T, (y, u) = jax.lax.scan(step, op.wide(h0), (projected, masks))
     residual = Residual(x, h0, W, U, u, lengths, b is not None, activation, slope_at_zero)
-    return (y.swapaxes(0, 1).astype(x.dtype), h_T.astype(x.dtype)), residual
+    return (y.transpose(1, 0, 2).astype(x.dtype), h_T.astype(x.dtype)), residual
 
 
 def backward(
@@ -132,8 +132,7 @@ def backward(
     if residual.activation == "tanh":
         slope = logistic.tanh_slope(u)  # (7)
     else:
-        at_zero = jnp.where(u == 0, residual.slope_at_zero, 0.0).astype(u.dtype)
-        slope = jnp.where(u > 0, 1, at_zero)
+        slope = jnp.heaviside(u, residual.slope_at_zero)
 
     def step(dh: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
         dy, slope, mask = inputs
@@ -141,11 +140,12 @@ def backward(
         return delta @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh), delta  # (2)
 
     masks = sequence.active(residual.lengths, x.shape[1])
-    inputs = (dys.swapaxes(0, 1), slope, masks)
+    inputs = (dys.transpose(1, 0, 2), slope, masks)
     dh0, delta = jax.lax.scan(step, dh_T, inputs, reverse=True)
     dx = jnp.einsum("tbm,nm->btn", delta, W)  # (3)
-    dW = sequence.outer(op.wide(x).swapaxes(0, 1), delta)  # (4)
-    y = sequence.choose(masks, _activate(u, residual.activation), 0.0)
+    dW = sequence.outer(op.wide(x).transpose(1, 0, 2), delta)  # (4)
+    # Beyond the lengths δ is 0.
+    y = _activate(u, residual.activation)
     dU = sequence.outer(sequence.before(h0, y), delta)  # (5)
     db = delta.sum((0, 1)).astype(dtype) if residual.biased else None  # (6)
     return dx.astype(dtype), dh0.astype(dtype), dW.astype(dtype), dU.astype(dtype), db, None

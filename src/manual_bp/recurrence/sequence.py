@@ -86,7 +86,7 @@ def without_padding(
     In the products for the weights it meets a δ of 0, and 0 × NaN is NaN.
     """
     mask = active(lengths, x.shape[1])
-    return x if mask is None else choose(mask.swapaxes(0, 1), x, 0.0)
+    return x if mask is None else choose(mask.transpose(1, 0, 2), x, 0.0)
 
 
 def four_gates(u: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
