@@ -148,4 +148,5 @@ def _of_resnet(params: Any, statistics: Any) -> tuple[Any, Any]:
 
 def _wide(statistic: jax.Array) -> jax.Array:
     """Return what Flax keeps in float32 at least."""
-    return statistic.astype(jnp.promote_types(statistic.dtype, jnp.float32))
+    half = jnp.finfo(statistic.dtype).bits < jnp.finfo(jnp.float32).bits
+    return statistic.astype(jnp.float32 if half else statistic.dtype)
