@@ -121,7 +121,7 @@ def forward(
             u_i, u_f = u_i + w[0] * c, u_f + w[1] * c
         new_c = logistic.sigmoid(u_f) * c + logistic.sigmoid(u_i) * jnp.tanh(u_g)
         if w is not None:
-            u_o = u_o + w[2] * new_c
+            u_o = u_o + w[-1] * new_c
         r = logistic.sigmoid(u_o) * jnp.tanh(new_c)
         new_h = r if projection is None else r @ op.wide(projection)
         h, c = sequence.choose(mask, new_h, h), sequence.choose(mask, new_c, c)
@@ -172,7 +172,7 @@ def backward(
         delta_o = dr * tanh_c * o_slope  # (1)
         dc = dc_next + dr * o * tanh_slope  # (2)
         if w is not None:
-            dc = dc + w[2] * delta_o  # (2)
+            dc = dc + w[-1] * delta_o  # (2)
         delta_i = dc * g * i_slope  # (3)
         delta_f = dc * previous * f_slope  # (3)
         delta_g = dc * i * g_slope  # (3)
