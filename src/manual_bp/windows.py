@@ -16,7 +16,6 @@ Padding  "VALID" is none; "SAME" gives count = ⌈size/s⌉, the odd place after
 
 import functools
 import itertools
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -57,7 +56,7 @@ class Windows:
         around = [(0, 0, 0), *((before, after, 0) for before, after in self.padding), (0, 0, 0)]
         padded = jax.lax.pad(x, jnp.asarray(filler, x.dtype), around)
         for tap in self.taps:
-            starts = list(map(operator.mul, self.dilation, tap))
+            starts = [self.dilation[axis] * o for axis, o in enumerate(tap)]
             ends = [
                 start + s * (n - 1) + 1
                 for start, s, n in zip(starts, self.strides, self.count, strict=True)

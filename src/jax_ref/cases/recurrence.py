@@ -25,7 +25,9 @@ SMALLER = {"batch_size": 32, "t": 64, "n": 64, "h": 128}
 
 def _weights(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Return weights small enough that a state is not saturated, where it says little."""
-    return np.asarray(np.round(0.6 * min(1, (5 / shape[0]) ** 0.5) * normal(rng, *shape), 2))
+    return np.asarray(
+        np.round(0.6 * min(1, (5 / max(shape[0], 1)) ** 0.5) * normal(rng, *shape), 2)
+    )
 
 
 def _lengths(rng: np.random.Generator, batch: int, t: int) -> np.ndarray:
