@@ -26,16 +26,7 @@ MEMBERS = {
     *("nn", "__dict__", "_src"),
 }
 ALLOWED = {
-    *(
-        "collections",
-        "dataclasses",
-        "functools",
-        "itertools",
-        "math",
-        "operator",
-        "types",
-        "typing",
-    ),
+    *("collections", "dataclasses", "functools", "itertools", "math", "types", "typing"),
     *("jax", "jaxtyping", "manual_bp", "numpy", "optax"),
 }
 HIDDEN = ("jax.nn", "jax._src", "jax.interpreters", "jax.experimental.jet", "jax.test_util")
