@@ -56,8 +56,7 @@ def forward(
     over = windows.over(
         NAME, x.shape[1:2], W.shape[:1], strides=1, padding=((before, 0),), dilation=apart
     )
-    u = windows.total(kernels.times(read, W[o], groups) for o, read in over.reads(x))
-    u = kernels.add_bias(NAME, u, x, b)
+    u = kernels.add_bias(NAME, kernels.convolved(x, W, over, groups), x, b)
     return u, Residual(x, W, over, groups, b is not None)
 
 

@@ -23,7 +23,6 @@ Source   LeCun et al. 1989, Neural Computation 1; the arithmetic: Dumoulin & Vis
          arXiv:1603.07285
 """
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op, windows
@@ -74,8 +73,7 @@ def forward(
     over = windows.over(
         NAME, x.shape[1:-1], W.shape[:-2], strides=strides, padding=padding, dilation=dilation
     )
-    u = windows.total(kernels.times(read, W[o], groups) for o, read in over.reads(x))
-    u = kernels.add_bias(NAME, u, x, b)
+    u = kernels.add_bias(NAME, kernels.convolved(x, W, over, groups), x, b)
     return u, Residual(x, W, over, groups, b is not None)
 
 
@@ -85,8 +83,7 @@ def backward(
     """Return (dx, dW, db); db is None where there was no bias."""
     x, W, over, groups = residual.x, residual.W, residual.windows, residual.groups
     dy = op.expect_cotangent(NAME, dy, (x.shape[0], *over.count, W.shape[-1]), x.dtype)
-    dx = over.put_back(lambda o: kernels.times_transposed(dy, W[o], groups))  # (1)
-    taps = [kernels.transposed_times(read, dy, groups) for _, read in over.reads(x)]  # (2)
-    dW = jnp.stack(taps).reshape(W.shape)
+    dx = kernels.pull_back(dy, W, over, groups)  # (1)
+    dW = kernels.of_kernel(x, dy, W, over, groups)  # (2)
     db = kernels.sum_places(dy) if residual.biased else None  # (3)
     return dx.astype(x.dtype), dW, db

@@ -1,4 +1,16 @@
-"""What a kernel must be, and the products at one of its taps; shared by the convolutions."""
+"""What a kernel must be, and the three products of a convolution; shared by the convolutions.
+
+Shapes   x: (b, *size, n)   W: (*kernel, n, m)   δ: (b, *count, m)
+Forms    Without groups a product is one convolution of XLA, which on a CPU is faster than a product
+         for each tap and needs no copy of what the taps read:
+           u  = x ∗ W, with the strides, dilation and padding of the windows
+           dx = δ ∗ W', where W'ₒ = W_{k−1−o}ᵀ, and d (k−1) − p places of padding before: at place j
+                tap k−1−o of W' reads the window i with i + do − p = j. For strides of 1.
+           dW = x ∗ δ over the batch: the windows are the taps of a kernel as large as the output,
+                stride and dilation change places, and so do batch and channels. For strides of 1.
+         With strides XLA's CPU code would multiply the zeros between the places, and of groups it
+         is slow: there each tap is a matrix product of its own, over what `Windows` reads.
+"""
 
 import math
 
@@ -6,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, windows
+from manual_bp.windows import Windows
 
 
 def expect_kernel(place: str, x: jax.Array, W: jax.Array, groups: int) -> None:
@@ -44,6 +57,91 @@ def add_bias(
 def sum_places(du: Float[Array, "*shape m"]) -> Float[Array, " m"]:
     """Return the sum over all but the channels; JAX accumulates half precision in float32."""
     return du.sum(tuple(range(du.ndim - 1)))
+
+
+def convolved(
+    x: Float[Array, "b *size c"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
+) -> Float[Array, "b *count m"]:
+    """Return Σₒ x⁽ᵒ⁾ Wₒ in the dtype of sums."""
+    if not _in_one(x, W, groups):
+        return windows.total(times(read, W[o], groups) for o, read in over.reads(x))
+    return jax.lax.conv_general_dilated(
+        x,
+        W,
+        over.strides,
+        over.padding,
+        rhs_dilation=over.dilation,
+        dimension_numbers=_places_between(x.ndim),
+        preferred_element_type=op.wide_dtype(x.dtype),
+    )
+
+
+def pull_back(
+    dy: Float[Array, "b *count m"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
+) -> Float[Array, "b *size c"]:
+    """Return dx in the dtype of sums."""
+    if not _in_one(dy, W, groups) or max(over.strides) > 1:
+        return over.put_back(lambda o: times_transposed(dy, W[o], groups))
+    reach = [d * (k - 1) for d, k in zip(over.dilation, over.kernel, strict=True)]
+    around = [
+        (r - before, size - count + before)
+        for r, (before, _), size, count in zip(
+            reach, over.padding, over.size, over.count, strict=True
+        )
+    ]
+    return jax.lax.conv_general_dilated(
+        dy,
+        jnp.flip(W, range(W.ndim - 2)).mT,
+        over.strides,
+        around,
+        rhs_dilation=over.dilation,
+        dimension_numbers=_places_between(dy.ndim),
+        preferred_element_type=op.wide_dtype(dy.dtype),
+    )
+
+
+def of_kernel(
+    x: Float[Array, "b *size c"],
+    dy: Float[Array, "b *count m"],
+    W: Float[Array, "*kernel n m"],
+    over: Windows,
+    groups: int,
+) -> Float[Array, "*kernel n m"]:
+    """Return dW, rounded once to the dtype of W."""
+    if not _in_one(x, W, groups) or max(over.strides) > 1:
+        taps = [transposed_times(read, dy, groups) for _, read in over.reads(x)]
+        return jnp.stack(taps).reshape(W.shape)
+    around = [
+        (before, d * (k - 1) + count - size - before)
+        for d, k, count, size, (before, _) in zip(
+            over.dilation, over.kernel, over.count, over.size, over.padding, strict=True
+        )
+    ]
+    last, places = x.ndim - 1, range(1, x.ndim - 1)
+    numbers = jax.lax.ConvDimensionNumbers(
+        (last, 0, *places), (last, 0, *places), (last - 1, last, *range(last - 1))
+    )
+    return jax.lax.conv_general_dilated(
+        x,
+        dy,
+        over.dilation,
+        around,
+        dimension_numbers=numbers,
+        preferred_element_type=op.wide_dtype(x.dtype),
+    ).astype(W.dtype)
+
+
+def _in_one(x: jax.Array, W: jax.Array, groups: int) -> bool:
+    """Return whether XLA's convolution is taken; it refuses arrays without entries."""
+    return groups == 1 and x.size > 0 and W.size > 0
+
+
+def _places_between(rank: int) -> jax.lax.ConvDimensionNumbers:
+    """Return the layout with the channels last, of a kernel too."""
+    last, places = rank - 1, range(1, rank - 1)
+    return jax.lax.ConvDimensionNumbers(
+        (0, last, *places), (last, last - 1, *range(last - 1)), (0, last, *places)
+    )
 
 
 def _split(x: Float[Array, "*shape c"], groups: int) -> Float[Array, "*shape groups n"]:
