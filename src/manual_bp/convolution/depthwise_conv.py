@@ -17,6 +17,7 @@ Source   Sifre 2014, "Rigid-motion scattering for image classification"; Chollet
          arXiv:1610.02357
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -68,11 +69,8 @@ def forward(
     over = windows.over(
         NAME, x.shape[1:-1], W.shape[:-2], strides=strides, padding=padding, dilation=dilation
     )
-    wide = op.wide_dtype(x.dtype)
-    u = windows.total(
-        jnp.einsum("...c,cq->...cq", read, W[o], preferred_element_type=wide)
-        for o, read in over.reads(x)
-    )
+    W_wide = op.wide(W)
+    u = windows.total(_times(read, W_wide[o]) for o, read in over.reads(op.wide(x)))
     u = u.reshape(*u.shape[:-2], u.shape[-2] * u.shape[-1])
     u = kernels.add_bias(NAME, u, x, b)
     return u, Residual(x, W, over, b is not None)
@@ -83,14 +81,32 @@ def backward(
 ) -> tuple[Float[Array, "b *size c"], Float[Array, "*kernel c q"], Float[Array, " m"] | None]:
     """Return (dx, dW, db); db is None where there was no bias."""
     x, W, over = residual.x, residual.W, residual.windows
-    (c, q), wide = W.shape[-2:], op.wide_dtype(x.dtype)
+    c, q = W.shape[-2:]
     dy = op.expect_cotangent(NAME, dy, (x.shape[0], *over.count, c * q), x.dtype)
-    delta = dy.reshape(*dy.shape[:-1], c, q)
-    dx = over.put_back(
-        lambda o: jnp.einsum("...cq,cq->...c", delta, W[o], preferred_element_type=wide)  # (1)
-    )
-    # JAX accumulates the sums of half precision in float32 and rounds each once.
-    taps = [jnp.einsum("...c,...cq->cq", read, delta) for _, read in over.reads(x)]  # (2)
-    dW = jnp.stack(taps).reshape(W.shape)
+    delta, W_wide = op.wide(dy.reshape(*dy.shape[:-1], c, q)), op.wide(W)
+    dx = over.put_back(lambda o: (delta * _everywhere(W_wide[o], delta)).sum(-1))  # (1)
+
+    def add_sample(dW: jax.Array, sample: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+        x, delta = sample
+        places = tuple(range(x.ndim - 1))
+        reads = (read[0] for _, read in over.reads(x[None]))
+        taps = [
+            (jnp.broadcast_to(read[..., None], delta.shape) * delta).sum(places) for read in reads
+        ]  # (2)
+        return dW + jnp.stack(taps).reshape(dW.shape), None
+
+    # Sample by sample, what the taps read stays in the cache.
+    dW, _ = jax.lax.scan(add_sample, jnp.zeros_like(W_wide), (op.wide(x), delta))
     db = kernels.sum_places(dy) if residual.biased else None  # (3)
-    return dx.astype(x.dtype), dW, db
+    return dx.astype(x.dtype), dW.astype(W.dtype), db
+
+
+def _times(read: jax.Array, w: jax.Array) -> jax.Array:
+    """Return the read of each channel times each of its q weights, (…, c, q)."""
+    of_each = jnp.broadcast_to(read[..., None], (*read.shape, w.shape[-1]))
+    return of_each * _everywhere(w, of_each)
+
+
+def _everywhere(w: jax.Array, like: jax.Array) -> jax.Array:
+    """Return the weights of a tap at every place."""
+    return jnp.broadcast_to(w, like.shape)

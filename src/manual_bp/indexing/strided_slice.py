@@ -76,4 +76,12 @@ def backward(residual: Residual, dy: Float[Array, "*box"]) -> tuple[Float[Array,
     )
     sizes = tuple(len(range(n)[cut]) for n, cut in zip(residual.shape, box, strict=True))
     dy = op.expect_cotangent(NAME, dy, sizes, residual.dtype)
-    return (jnp.zeros(residual.shape, dy.dtype).at[box].set(dy),)  # (1)
+    around = [
+        (start, n - start - stride * (count - 1) - 1, stride - 1)
+        if count
+        else (start, n - start, 0)
+        for start, n, stride, count in zip(
+            residual.starts, residual.shape, residual.strides, sizes, strict=True
+        )
+    ]
+    return (jax.lax.pad(dy, jnp.zeros((), dy.dtype), around),)  # (1)

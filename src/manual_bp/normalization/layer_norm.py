@@ -73,10 +73,10 @@ def backward(
     dy = op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype))
     standard = shared.standardise(x, residual.moments)
     dbias = dy.sum(batch).astype(x.dtype) if residual.biased else None  # (1)
-    dscale, dstandard = None, dy
-    if scale is not None:
-        dscale = (dy * standard).sum(batch).astype(x.dtype)  # (2)
-        dstandard = dy * shared.over(scale, dy)  # (3)
-    projection = standard * shared.mean(dstandard * standard, (-1,))
-    dx = residual.moments.rstd * (dstandard - shared.mean(dstandard, (-1,)) - projection)  # (4)
+    product = dy * standard
+    dscale = None if scale is None else product.sum(batch).astype(x.dtype)  # (2)
+    dstandard = dy if scale is None else dy * shared.over(scale, dy)  # (3)
+    # Both means are had from what is there without the scale: Σ scale ⊙ dy ⊙ x̂ = (dy ⊙ x̂) scale.
+    mean, projection = (shared.row_sums(one, scale) / x.shape[-1] for one in (dy, product))
+    dx = residual.moments.rstd * (dstandard - mean - standard * projection)  # (4)
     return dx.astype(x.dtype), dscale, dbias

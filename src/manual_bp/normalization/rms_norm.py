@@ -65,9 +65,9 @@ def backward(
     x, r, scale = residual.x, residual.rrms, residual.scale
     dy = op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype))
     standard = op.wide(x) * r
-    dscale, dstandard = None, dy
-    if scale is not None:
-        dscale = (dy * standard).sum(tuple(range(x.ndim - 1))).astype(x.dtype)  # (1)
-        dstandard = dy * shared.over(scale, dy)  # (2)
-    dx = r * (dstandard - standard * shared.mean(dstandard * standard, (-1,)))  # (3)
+    product, batch = dy * standard, tuple(range(x.ndim - 1))
+    dscale = None if scale is None else product.sum(batch).astype(x.dtype)  # (1)
+    dstandard = dy if scale is None else dy * shared.over(scale, dy)  # (2)
+    # Σ scale ⊙ dy ⊙ x̂ = (dy ⊙ x̂) scale
+    dx = r * (dstandard - standard * (shared.row_sums(product, scale) / x.shape[-1]))  # (3)
     return dx.astype(x.dtype), dscale

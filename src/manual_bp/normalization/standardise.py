@@ -65,7 +65,21 @@ def over(feature: Float[Array, " n"], like: Float[Array, "*batch n"]) -> Float[A
 
 def mean(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*reduced"]:
     """Return ⟨x⟩, with size 1 on the axes."""
+    if tuple(axes) == (-1,):
+        return row_sums(x, None) / x.shape[-1]
     return x.mean(tuple(axes), keepdims=True)
+
+
+def row_sums(
+    x: Float[Array, "*batch n"], weights: Float[Array, " n"] | None
+) -> Float[Array, "*batch 1"]:
+    """Return Σⱼ wⱼ xⱼ over the last axis, with w = 1 for None, as a product with a vector.
+
+    XLA's CPU code computes what stands in a sum over a row anew for every use of it, and not what
+    stands in a product.
+    """
+    w = jnp.ones(x.shape[-1:], x.dtype) if weights is None else op.wide(weights)
+    return jnp.matmul(x, w[:, None], precision=jax.lax.Precision.HIGHEST)
 
 
 def moments(x: Float[Array, "*shape"], axes: Sequence[int], epsilon: float) -> Moments:

@@ -12,12 +12,14 @@ Source   He, Zhang, Ren & Sun 2014, "Spatial pyramid pooling", arXiv:1406.4729; 
          PyTorch's
 """
 
+import math
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
 from manual_bp.pooling import bins
-from manual_bp.resampling import banded
+from manual_bp.resampling import banded, blocks
 from manual_bp.windows import Numbers
 
 NAME = "adaptive_mean_pool"
@@ -48,11 +50,19 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     size = bins.resolve(NAME, x, size)
     y = op.wide(x)
+    if blocks.divide(x.shape[1:-1], size):
+        y = blocks.sums(y, size) / _elements(x.shape, size)
+        return y.astype(x.dtype), Residual(x.shape, x.dtype, size)
     for axis, m in enumerate(size, start=1):
         covers = bins.members(y.shape[axis], m)
         y = banded.apply(covers, y, axis)
         y = y / bins.along(covers.sum(1), y, axis)
     return y.astype(x.dtype), Residual(x.shape, x.dtype, size)
+
+
+def _elements(shape: tuple[int, ...], size: tuple[int, ...]) -> int:
+    """Return how many elements a bin covers where all cover as many."""
+    return math.prod(shape[1:-1]) // math.prod(size)
 
 
 def backward(
@@ -62,6 +72,9 @@ def backward(
     shape, size = residual.shape, residual.size
     dy = op.expect_cotangent(NAME, dy, (shape[0], *size, shape[-1]), residual.dtype)
     dx = op.wide(dy)
+    if blocks.divide(shape[1:-1], size):
+        share = dx / _elements(shape, size)  # (1)
+        return (blocks.repeated(share.astype(dy.dtype), shape[1:-1]),)  # (1)
     for axis, m in enumerate(size, start=1):
         starts, ends = bins.edges(shape[axis], m)
         share = dx / bins.along(ends - starts, dx, axis)  # (1)
