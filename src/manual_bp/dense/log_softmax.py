@@ -21,6 +21,16 @@ from jaxtyping import Array, Float
 
 from manual_bp import op
 
+STEEP = 2.0**100  # times what is not 0 is below −1: no difference of a number is as small
+
+
+def at_maximum(c: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return 1 where c ≤ 0 is 0, and 0 elsewhere; 1 for ∞.
+
+    Without a comparison: XLA's CPU code would write out what it sums over.
+    """
+    return jnp.maximum(1 + STEEP * jnp.minimum(c, 0), 0)
+
 
 @op.residual
 class Residual:
@@ -36,9 +46,8 @@ def log_normalise(
 ) -> Float[Array, "*shape"]:
     """Return log-softmax(u/τ) in the dtype of `u`, without checks: the value that losses share."""
     c = (u - u.max(axis, keepdims=True, initial=-jnp.inf)) / temperature
-    at_maximum = c == 0
-    others = jnp.where(at_maximum, 0, jnp.exp(c)).sum(axis, keepdims=True)
-    others = others + (at_maximum.sum(axis, keepdims=True) - 1).astype(u.dtype)
+    top = at_maximum(c)
+    others = (jnp.exp(c) - top).sum(axis, keepdims=True) + (top.sum(axis, keepdims=True) - 1)
     return c - jnp.log1p(others)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 from manual_bp import op
 from manual_bp.indexing import numbers
@@ -38,6 +38,16 @@ def counted(labels: Integer[Array, "*batch"], ignored: int | None) -> Bool[Array
     """Return which labels are not the ignored one; None for all."""
     # A negative number wraps round in an unsigned dtype, to one that is no class either.
     return None if ignored is None else labels != np.asarray(ignored).astype(labels.dtype)
+
+
+def at_label(
+    x: Float[Array, "*batch v"], labels: Integer[Array, "*batch"]
+) -> Float[Array, "*batch"]:
+    """Return the entry of each sample at its label, NaN for a label that is no class."""
+    known = (labels >= 0) & (labels < x.shape[-1])
+    # A negative index would count from the end.
+    places = jnp.where(known, labels, x.shape[-1])[..., None]
+    return jnp.take_along_axis(x, places, -1, mode="fill").squeeze(-1)
 
 
 def one_hot(

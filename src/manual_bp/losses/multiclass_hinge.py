@@ -63,7 +63,7 @@ def forward(
     reductions.check(NAME, labels.shape, reduction)
     at_label, known = labelling.one_hot(labels, classes)
     s = op.wide(scores)
-    of_label = jnp.where(at_label, s, 0).sum(-1, keepdims=True)
+    of_label = labelling.at_label(s, labels)[..., None]
     missing = jnp.where(at_label, 0, s - jnp.broadcast_to(of_label, s.shape) + margin)
     losses = jnp.where(known, jnp.maximum(missing, 0).sum(-1), jnp.nan)
     loss = reductions.reduce(losses, reduction, scores.dtype)

@@ -58,8 +58,7 @@ def forward(
     *batch, classes = log_p.shape
     labels = labelling.checked(NAME, labels, tuple(batch), classes)
     reductions.check(NAME, labels.shape, reduction)
-    at_label, known = labelling.one_hot(labels, classes)
-    losses = jnp.where(known, -jnp.where(at_label, op.wide(log_p), 0).sum(-1), jnp.nan)
+    losses = -labelling.at_label(op.wide(log_p), labels)
     loss = reductions.reduce(losses, reduction, log_p.dtype)
     return loss, Residual(labels, classes, log_p.dtype, reduction)
 

@@ -82,6 +82,15 @@ def _targets(residual: Residual) -> tuple[jax.Array, jax.Array | None]:
     return s if counted is None else jnp.where(counted[..., None], s, 0), counted
 
 
+def _total(residual: Residual, s: jax.Array) -> jax.Array:
+    """Return Σ s over the classes, (*batch, 1), without a sum where one label stands alone."""
+    plain = residual.class_weights is None and residual.ignored_label is None
+    if not (plain and jnp.issubdtype(residual.labels.dtype, jnp.integer)):
+        return s.sum(-1, keepdims=True)
+    known = (residual.labels >= 0) & (residual.labels < s.shape[-1])
+    return jnp.where(known, 1, jnp.nan).astype(s.dtype)[..., None]
+
+
 def forward(
     logits: Float[Array, "*batch v"],
     labels: Integer[Array, "*batch"] | Float[Array, "*batch v"],
@@ -125,7 +134,10 @@ def forward(
         log_p, labels, logits.dtype, class_weights, label_smoothing, ignored_label, reduction
     )
     s, counted = _targets(residual)
-    losses = -jnp.where(s == 0, 0, s * log_p).sum(-1)
+    if counted is None and s.shape != labels.shape and not label_smoothing:
+        losses = -labelling.at_label(_weighted(log_p, class_weights), labels)
+    else:
+        losses = -jnp.where(s == 0, 0, s * log_p).sum(-1)
     return reductions.reduce(losses, reduction, logits.dtype, counted), residual
 
 
@@ -136,7 +148,7 @@ def backward(
     log_p, dtype, batch = residual.log_p, residual.dtype, residual.log_p.shape[:-1]
     s, counted = _targets(residual)
     dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
-    total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
+    total = jnp.broadcast_to(_total(residual, s), s.shape)
     near_one = jnp.expm1(log_p) * total + (total - s)  # (3)
     dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - s)  # (1)
     if jnp.issubdtype(residual.labels.dtype, jnp.integer):

@@ -1,6 +1,6 @@
 """Group normalisation: over all places and the channels of a group, for each sample alone.
 
-Shapes   x, y, x̂: (b, *spatial, c)   scale, bias: (c,) or None   r: (b, 1…, groups, 1)
+Shapes   x, y, x̂: (b, *spatial, c)   scale, bias: (c,) or None   r: (b, 1…, c)
 Forward  The channels are cut into groups of c/groups neighbours. With ⟨·⟩ the mean over the places
          and the channels of one group of one sample, of N entries,
            x̂ = r (x − ⟨x⟩),  r = (⟨(x − ⟨x⟩)²⟩ + ε)^(−1/2),  y = x̂ ⊙ scale + bias
@@ -11,16 +11,19 @@ Derive   With u = x − ⟨x⟩ and dx̂ = dy ⊙ scale, within one group of one
   (2) dscale = Σ_(b, spatial) dy ⊙ x̂
   (3) dx̂     = dy ⊙ scale
   (4) dx     = r (dx̂ − ⟨dx̂⟩ − x̂ ⟨dx̂ ⊙ x̂⟩)
-         The scale differs within a group, so that ⟨dx̂⟩ is not had from (1).
+         The scale differs within a group, so that ⟨dx̂⟩ is not had from (1). Every mean is one over
+         the places of each channel first, whose sums the scale multiplies, and then over the group:
+         the first is over axes that lie together, the second over few numbers.
 Saved    x, the mean in two parts, r, scale; x̂ is had from them again.      Kinks   none.
 Extremes Finite where a group is constant: y is the bias and r = ε^(−1/2). With groups of 2 entries,
          (4) cancels but for a term of order ε. Half precision is computed in float32.
 Source   Wu & He 2018, arXiv:1803.08494
 """
 
-from collections.abc import Sequence
+import math
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
@@ -40,10 +43,13 @@ class Residual:
     groups: int = op.static()
 
 
-def _grouped(x: jax.Array, groups: int) -> tuple[jax.Array, Sequence[int]]:
-    """Return x as (b, *spatial, groups, c/groups) and the axes of one group of one sample."""
-    axes = (*range(1, x.ndim - 1), x.ndim)
-    return x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups), axes
+def _mean(of_channels: jax.Array, x: jax.Array, groups: int) -> jax.Array:
+    """Return ⟨·⟩ from the sums over the places, (b, c): for every channel that of its group."""
+    b, c = of_channels.shape
+    sums = of_channels.reshape(b, groups, c // groups).sum(-1, keepdims=True)
+    number = math.prod(x.shape[1:-1]) * (c // groups)
+    means = jnp.broadcast_to(sums / number, (b, groups, c // groups))
+    return means.reshape(b, *(1,) * (x.ndim - 2), c)
 
 
 def forward(
@@ -75,10 +81,9 @@ def forward(
         expected = f"a divisor of {x.shape[-1]}, the number of channels"
         raise ValueError(op.complaint(NAME, "groups", expected, groups))
     shared.expect_epsilon(NAME, epsilon)
-    grouped, axes = _grouped(op.wide(x), groups)
-    moments = shared.moments(grouped, axes, epsilon)
-    standard = shared.standardise(grouped, moments).reshape(x.shape)
-    y = shared.affine(standard, scale, bias)
+    places = tuple(range(1, x.ndim - 1))
+    moments = shared.moments_by(lambda of: _mean(of.sum(places), x, groups), op.wide(x), epsilon)
+    y = shared.affine(shared.standardise(x, moments), scale, bias)
     return y.astype(x.dtype), Residual(x, moments, scale, bias is not None, groups)
 
 
@@ -86,16 +91,17 @@ def backward(
     residual: Residual, dy: Float[Array, "b *spatial c"]
 ) -> tuple[Float[Array, "b *spatial c"], Float[Array, " c"] | None, Float[Array, " c"] | None]:
     """Return (dx, dscale, dbias); None for a scale or bias that was None."""
-    x, scale, samples = residual.x, residual.scale, tuple(range(residual.x.ndim - 1))
+    x, scale, moments, groups = residual.x, residual.scale, residual.moments, residual.groups
     dy = op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype))
-    grouped, axes = _grouped(x, residual.groups)
-    standard = shared.standardise(grouped, residual.moments)
-    dbias = dy.sum(samples).astype(x.dtype) if residual.biased else None  # (1)
+    standard, places = shared.standardise(x, moments), tuple(range(1, x.ndim - 1))
+    total, product = dy.sum(places), (dy * standard).sum(places)
+    dbias = total.sum(0).astype(x.dtype) if residual.biased else None  # (1)
     dscale, dstandard = None, dy
     if scale is not None:
-        dscale = (dy * standard.reshape(x.shape)).sum(samples).astype(x.dtype)  # (2)
+        dscale = product.sum(0).astype(x.dtype)  # (2)
         dstandard = dy * shared.over(scale, dy)  # (3)
-    dstandard, _ = _grouped(dstandard, residual.groups)
-    projection = standard * shared.mean(dstandard * standard, axes)
-    dx = residual.moments.rstd * (dstandard - shared.mean(dstandard, axes) - projection)  # (4)
-    return dx.reshape(x.shape).astype(x.dtype), dscale, dbias
+        # The scale is that of all places.
+        total, product = (sums * shared.over(scale, sums) for sums in (total, product))
+    means = _mean(total, x, groups) + standard * _mean(product, x, groups)
+    dx = moments.rstd * (dstandard - means)  # (4)
+    return dx.astype(x.dtype), dscale, dbias

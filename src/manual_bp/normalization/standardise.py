@@ -11,7 +11,7 @@ Means    In exact arithmetic δ = 0. The rounding of m is an error of the size o
          The variance is taken in a second pass, never as ⟨x²⟩ − m², which would cancel.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -84,10 +84,17 @@ def row_sums(
 
 def moments(x: Float[Array, "*shape"], axes: Sequence[int], epsilon: float) -> Moments:
     """Return the moments of `x`, which is not in half precision, over the axes."""
-    m = jax.lax.reduce_precision(mean(x, axes), *SHORTER[x.dtype])
-    correction = mean(x - m, axes)
+    return moments_by(lambda of: mean(of, axes), x, epsilon)
+
+
+def moments_by(
+    mean: Callable[[jax.Array], jax.Array], x: Float[Array, "*shape"], epsilon: float
+) -> Moments:
+    """Return the moments of `x` with a function for ⟨x⟩, which can be broadcast to x."""
+    m = jax.lax.reduce_precision(mean(x), *SHORTER[x.dtype])
+    correction = mean(x - m)
     c = _less(x, m, correction)
-    return Moments(m, correction, 1 / jnp.sqrt(mean(c * c, axes) + epsilon))
+    return Moments(m, correction, 1 / jnp.sqrt(mean(c * c) + epsilon))
 
 
 def _less(x: jax.Array, m: jax.Array, correction: jax.Array) -> jax.Array:

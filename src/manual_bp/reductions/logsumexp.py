@@ -8,7 +8,7 @@ Derive   ∂yⱼ/∂xᵢₖ = 1[i=j] e^(xᵢₖ) / Σₗ e^(xᵢₗ) = 1[i=j] p�
            ∂L/∂xᵢₖ = Σⱼ dyⱼ ∂yⱼ/∂xᵢₖ = dyᵢ pᵢₖ
   (1) p  = e^c / (1 + r)
   (2) dx = dy ⊙ p
-Saved    p; it could be had as e^(x−y), but a large y has no digits left for it.
+Saved    x, m, Σ e^c, of which p is had again; not y: a large one has no digits left for e^(x−y).
 Kinks    none.
 Extremes Finite for x = ±1e4. An entry of −∞ counts for nothing and has p = 0; where all are −∞, or
          there is none, y = −∞ and dx = 0. An entry of +∞ makes y = +∞ and its own dx NaN. Half
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
+from manual_bp.dense.log_softmax import at_maximum
 from manual_bp.reductions import axes as axes_of
 from manual_bp.reductions.axes import Axis
 
@@ -28,9 +29,11 @@ NAME = "logsumexp"
 
 @op.residual
 class Residual:
-    """The softmax over the axes."""
+    """The input; its maximum over the axes, 0 where that is not finite; and Σ e^c."""
 
-    p: Float[Array, "*shape"]
+    x: Float[Array, "*shape"]
+    maximum: Float[Array, "*ones"]
+    total: Float[Array, "*ones"]
     axes: tuple[int, ...] = op.static()
     keepdims: bool = op.static()
 
@@ -55,21 +58,20 @@ def forward(
     m = x_wide.max(axes, keepdims=True, initial=-jnp.inf)
     m = jnp.where(jnp.isfinite(m), m, 0)
     c = x_wide - jnp.broadcast_to(m, x.shape)
-    at_maximum = c == 0
-    exp_c = jnp.exp(c)
-    r = jnp.where(at_maximum, 0, exp_c).sum(axes, keepdims=True)
-    r = r + (at_maximum.sum(axes, keepdims=True) - 1).astype(r.dtype)
+    exp_c, top = jnp.exp(c), at_maximum(c)
+    r = (exp_c - top).sum(axes, keepdims=True) + (top.sum(axes, keepdims=True) - 1)
     y = (m + jnp.log1p(r)).reshape(axes_of.kept(x.shape, axes, keepdims=keepdims))
     # The sum is 0 where every entry is −∞, and at least 1 elsewhere.
     total = jnp.maximum(1 + r, 1)
-    p = exp_c / jnp.broadcast_to(total, x.shape)  # (1)
-    return y.astype(x.dtype), Residual(p.astype(x.dtype), axes, keepdims)
+    return y.astype(x.dtype), Residual(x, m, total, axes, keepdims)
 
 
 def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Array, "*shape"]]:
     """Return (dx,)."""
-    p, axes = residual.p, residual.axes
-    reduced = axes_of.kept(p.shape, axes, keepdims=residual.keepdims)
-    dy = op.expect_cotangent(NAME, dy, reduced, p.dtype)
-    dx = axes_of.spread(op.wide(dy), p.shape, axes) * op.wide(p)  # (2)
-    return (dx.astype(p.dtype),)
+    x, axes = residual.x, residual.axes
+    reduced = axes_of.kept(x.shape, axes, keepdims=residual.keepdims)
+    dy = op.expect_cotangent(NAME, dy, reduced, x.dtype)
+    exp_c = jnp.exp(op.wide(x) - jnp.broadcast_to(residual.maximum, x.shape))
+    p = exp_c / jnp.broadcast_to(residual.total, x.shape)  # (1)
+    dx = axes_of.spread(op.wide(dy), x.shape, axes) * p  # (2)
+    return (dx.astype(x.dtype),)
