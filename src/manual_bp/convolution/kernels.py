@@ -4,12 +4,13 @@ Shapes   x: (b, *size, n)   W: (*kernel, n, m)   δ: (b, *count, m)
 Forms    Without groups a product is one convolution of XLA, which on a CPU is faster than a product
          for each tap and needs no copy of what the taps read:
            u  = x ∗ W, with the strides, dilation and padding of the windows
-           dx = δ ∗ W', where W'ₒ = W_{k−1−o}ᵀ, and d (k−1) − p places of padding before: at place j
-                tap k−1−o of W' reads the window i with i + do − p = j. For strides of 1.
+           dx = δ ∗ W', where W'ₒ = W_{k−1−o}ᵀ, over δ with s − 1 zeros between its places and
+                d (k−1) − p of them before: at place j tap k−1−o of W' reads the place si of the
+                window i with si + do − p = j.
            dW = x ∗ δ over the batch: the windows are the taps of a kernel as large as the output,
                 stride and dilation change places, and so do batch and channels. For strides of 1.
-         With strides XLA's CPU code would multiply the zeros between the places, and of groups it
-         is slow: there each tap is a matrix product of its own, over what `Windows` reads.
+         With groups XLA's CPU code is slow, and for dW with strides it multiplies the zeros between
+         the places: there each tap is a matrix product of its own, over what `Windows` reads.
 """
 
 import math
@@ -80,20 +81,21 @@ def pull_back(
     dy: Float[Array, "b *count m"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
 ) -> Float[Array, "b *size c"]:
     """Return dx in the dtype of sums."""
-    if not _in_one(dy, W, groups) or max(over.strides) > 1:
+    if not _in_one(dy, W, groups):
         return over.put_back(lambda o: times_transposed(dy, W[o], groups))
     reach = [d * (k - 1) for d, k in zip(over.dilation, over.kernel, strict=True)]
     around = [
-        (r - before, size - count + before)
-        for r, (before, _), size, count in zip(
-            reach, over.padding, over.size, over.count, strict=True
+        (r - before, size - s * (count - 1) - 1 + before)
+        for r, (before, _), size, s, count in zip(
+            reach, over.padding, over.size, over.strides, over.count, strict=True
         )
     ]
     return jax.lax.conv_general_dilated(
         dy,
         jnp.flip(W, range(W.ndim - 2)).mT,
-        over.strides,
+        (1,) * len(over.strides),
         around,
+        lhs_dilation=over.strides,
         rhs_dilation=over.dilation,
         dimension_numbers=_places_between(dy.ndim),
         preferred_element_type=op.wide_dtype(dy.dtype),
@@ -129,6 +131,13 @@ def of_kernel(
         dimension_numbers=numbers,
         preferred_element_type=op.wide_dtype(x.dtype),
     ).astype(W.dtype)
+
+
+def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel k c"]:
+    """Return the kernel with its channels of input and of output exchanged, group by group."""
+    *taps, n, m = W.shape
+    blocks = W.reshape(*taps, n, groups, m // groups)
+    return jnp.swapaxes(blocks, -1, -3).reshape(*taps, m // groups, groups * n)
 
 
 def _in_one(x: jax.Array, W: jax.Array, groups: int) -> bool:

@@ -22,7 +22,6 @@ Source   Zeiler, Krishnan, Taylor & Fergus 2010, "Deconvolutional networks"; the
          Dumoulin & Visin 2016, arXiv:1603.07285
 """
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op, windows
@@ -110,7 +109,7 @@ def forward(
         output_padding=output_padding,
         dilation=dilation,
     )
-    u = over.put_back(lambda o: kernels.times(x, W[o], groups))
+    u = kernels.pull_back(x, kernels.turned(W, groups), over, groups)
     u = kernels.add_bias(NAME, u, x, b)
     return u, Residual(x, W, over, groups, b is not None)
 
@@ -121,9 +120,8 @@ def backward(
     """Return (dx, dW, db); db is None where there was no bias."""
     x, W, over, groups = residual.x, residual.W, residual.windows, residual.groups
     dy = op.expect_cotangent(NAME, dy, (x.shape[0], *over.size, W.shape[-1]), x.dtype)
-    reads = list(over.reads(dy))
-    dx = windows.total(kernels.times_transposed(read, W[o], groups) for o, read in reads)  # (1)
-    taps = [kernels.transposed_times(x, read, groups) for _, read in reads]  # (2)
-    dW = jnp.stack(taps).reshape(W.shape)
+    V = kernels.turned(W, groups)
+    dx = kernels.convolved(dy, V, over, groups)  # (1)
+    dW = kernels.turned(kernels.of_kernel(dy, x, V, over, groups), groups)  # (2)
     db = kernels.sum_places(dy) if residual.biased else None  # (3)
     return dx.astype(x.dtype), dW, db
