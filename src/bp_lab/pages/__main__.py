@@ -3,15 +3,22 @@
 from pathlib import Path
 
 from bp_lab.files import write_bytes
-from bp_lab.pages.catalogue import render
+from bp_lab.pages import catalogue, performance
 
 
 def main() -> None:
-    """Write docs/CATALOGUE.md."""
-    path = Path("docs") / "CATALOGUE.md"
-    path.parent.mkdir(exist_ok=True)
-    write_bytes(path, render().encode())
-    print(path)
+    """Write docs/CATALOGUE.md, docs/PERFORMANCE.md and the README's table."""
+    root = Path()
+    result, readme = performance.load(root), Path("README.md")
+    forms = (root / performance.FORMS).read_text(encoding="utf-8")
+    pages = {
+        Path("docs") / "CATALOGUE.md": catalogue.render(),
+        performance.PAGE: performance.render(result, forms),
+        readme: performance.in_readme(result, readme.read_text(encoding="utf-8")),
+    }
+    for path, text in pages.items():
+        write_bytes(path, text.encode())
+        print(path)
 
 
 main()

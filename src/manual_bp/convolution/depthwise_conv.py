@@ -89,7 +89,7 @@ def backward(
     def add_sample(dW: jax.Array, sample: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         x, delta = sample
         places = tuple(range(x.ndim - 1))
-        reads = (read[0] for _, read in over.reads(x[None]))
+        reads = (read.reshape(delta.shape[:-1]) for _, read in over.reads(x[None]))
         taps = [
             (jnp.broadcast_to(read[..., None], delta.shape) * delta).sum(places) for read in reads
         ]  # (2)

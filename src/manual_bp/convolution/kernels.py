@@ -14,6 +14,7 @@ Forms    Without groups a product is one convolution of XLA, which on a CPU is f
 """
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -64,24 +65,17 @@ def convolved(
     x: Float[Array, "b *size c"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
 ) -> Float[Array, "b *count m"]:
     """Return Σₒ x⁽ᵒ⁾ Wₒ in the dtype of sums."""
-    if not _in_one(x, W, groups):
+    if not _in_one(groups, *x.shape, *W.shape):
         return windows.total(times(read, W[o], groups) for o, read in over.reads(x))
-    return jax.lax.conv_general_dilated(
-        x,
-        W,
-        over.strides,
-        over.padding,
-        rhs_dilation=over.dilation,
-        dimension_numbers=_places_between(x.ndim),
-        preferred_element_type=op.wide_dtype(x.dtype),
-    )
+    apart = (1,) * len(over.strides)
+    return _by_xla(x, W, over.strides, over.padding, apart, over.dilation)
 
 
 def pull_back(
     dy: Float[Array, "b *count m"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
 ) -> Float[Array, "b *size c"]:
     """Return dx in the dtype of sums."""
-    if not _in_one(dy, W, groups):
+    if not _in_one(groups, *dy.shape, *W.shape):
         return over.put_back(lambda o: times_transposed(dy, W[o], groups))
     reach = [d * (k - 1) for d, k in zip(over.dilation, over.kernel, strict=True)]
     around = [
@@ -90,16 +84,8 @@ def pull_back(
             reach, over.padding, over.size, over.strides, over.count, strict=True
         )
     ]
-    return jax.lax.conv_general_dilated(
-        dy,
-        jnp.flip(W, range(W.ndim - 2)).mT,
-        (1,) * len(over.strides),
-        around,
-        lhs_dilation=over.strides,
-        rhs_dilation=over.dilation,
-        dimension_numbers=_places_between(dy.ndim),
-        preferred_element_type=op.wide_dtype(dy.dtype),
-    )
+    W_turned, strides = jnp.flip(W, range(W.ndim - 2)).mT, (1,) * len(over.strides)
+    return _by_xla(dy, W_turned, strides, around, over.strides, over.dilation)
 
 
 def of_kernel(
@@ -109,8 +95,8 @@ def of_kernel(
     over: Windows,
     groups: int,
 ) -> Float[Array, "*kernel n m"]:
-    """Return dW, rounded once to the dtype of W."""
-    if not _in_one(x, W, groups) or max(over.strides) > 1:
+    """Return dW; JAX accumulates the sums of half precision in float32 and rounds each once."""
+    if not _in_one(groups, *x.shape, *W.shape) or max(over.strides) > 1:
         taps = [transposed_times(read, dy, groups) for _, read in over.reads(x)]
         return jnp.stack(taps).reshape(W.shape)
     around = [
@@ -129,8 +115,7 @@ def of_kernel(
         over.dilation,
         around,
         dimension_numbers=numbers,
-        preferred_element_type=op.wide_dtype(x.dtype),
-    ).astype(W.dtype)
+    )
 
 
 def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel k c"]:
@@ -140,16 +125,27 @@ def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel
     return jnp.swapaxes(blocks, -1, -3).reshape(*taps, m // groups, groups * n)
 
 
-def _in_one(x: jax.Array, W: jax.Array, groups: int) -> bool:
+def _in_one(groups: int, *sizes: int) -> bool:
     """Return whether XLA's convolution is taken; it refuses arrays without entries."""
-    return groups == 1 and x.size > 0 and W.size > 0
+    return groups == 1 and 0 not in sizes
 
 
-def _places_between(rank: int) -> jax.lax.ConvDimensionNumbers:
-    """Return the layout with the channels last, of a kernel too."""
-    last, places = rank - 1, range(1, rank - 1)
-    return jax.lax.ConvDimensionNumbers(
+def _by_xla(
+    x: jax.Array,
+    W: jax.Array,
+    strides: Sequence[int],
+    around: Sequence[tuple[int, int]],
+    apart: Sequence[int],
+    dilation: Sequence[int],
+) -> jax.Array:
+    """Return the convolution of x, its places set apart, in the dtype of sums."""
+    last, places = x.ndim - 1, range(1, x.ndim - 1)
+    layout = jax.lax.ConvDimensionNumbers(
         (0, last, *places), (last, last - 1, *range(last - 1)), (0, last, *places)
+    )
+    sums = op.wide_dtype(x.dtype)
+    return jax.lax.conv_general_dilated(
+        x, W, strides, around, apart, dilation, layout, preferred_element_type=sums
     )
 
 
