@@ -35,6 +35,7 @@ WIDTHS: tuple[Options, ...] = (
 CUTS: tuple[Options, ...] = (
     {"starts": (1, 0, 2), "limits": (4, 5, 3)},
     {"starts": (0, 1, 0), "limits": (5, 6, 3), "strides": (2, 3, 1)},
+    {"starts": (1, 2, 0), "limits": (5, 2, 3), "strides": (2, 3, 1)},
 )
 CUT = ({"batch": (5, 7, 3)},)
 REPEATED = ({"batch": (4, 1, 2)}, {"batch": (1, 1, 1)})

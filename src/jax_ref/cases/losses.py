@@ -99,6 +99,11 @@ def _some_ignored(rng: np.random.Generator, batch: tuple[int, ...], counted: int
     return logits, np.where(rng.permutation(labels.size).reshape(batch) < counted, labels, -1)
 
 
+def _few_labels(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
+    """Return logits of as many classes as there are weights, and labels."""
+    return _labels(rng, batch, len(WEIGHTS))
+
+
 def _unsigned_labels(rng: np.random.Generator, batch: tuple[int, ...]) -> tuple:
     """Return labels of a dtype that cannot hold −1."""
     logits, labels = _labels(rng, batch, 3)
@@ -337,6 +342,7 @@ _special = (
                     {"ignored_label": -1, "reduction": "none", **SMOOTHED},
                 ),
             ),
+            ("weighted", _few_labels, BATCHES[:1], (SMOOTHED, {"class_weights": WEIGHTS})),
             ("none ignored", _unsigned_labels, BATCHES[:1], ({"ignored_label": -1},)),
             ("soft labels, smoothed", _soft_weighted, BATCHES, (SMOOTHED,)),
         )

@@ -76,10 +76,12 @@ def _away_from_zero(rng: np.random.Generator, b: int, spatial: tuple[int, ...], 
     return (away_from_zero(rng, b, *spatial, c),)
 
 
-def _case(name: str, draw: Any, **keywords: Any) -> Case:
-    reference = references.pooling.table[name]
-    op, bench = getattr(manual_bp, name), BENCH[name]
-    return Case(name, op, reference, draw, SIZES, bench=bench, **keywords)
+def _case(
+    name: str, draw: Any, sizes: tuple[Sizes, ...] = SIZES, variant: str = "", **keywords: Any
+) -> Case:
+    op, reference = getattr(manual_bp, name), references.pooling.table[name]
+    bench = () if variant else BENCH[name]
+    return Case(name, op, reference, draw, sizes, variant=variant, bench=bench, **keywords)
 
 
 def _as_many_axes(sizes: Sizes, options: Options) -> bool:
@@ -87,6 +89,7 @@ def _as_many_axes(sizes: Sizes, options: Options) -> bool:
 
 
 BINS = tuple({"size": size} for size in ((3,), (2, 3), (1, 2, 3)))
+DIVIDING = ({"size": (3, 2)}, {"size": (1, 1)})
 TIES = ({"ties": "first"}, {"ties": "split"})
 
 cases = (
@@ -125,5 +128,13 @@ cases = (
     _case("global_mean_pool", _normal),
     _case("global_max_pool", _distinct, options=TIES),
     _case("adaptive_mean_pool", _normal, options=BINS, fits=_as_many_axes),
+    _case(
+        "adaptive_mean_pool",
+        _normal,
+        options=DIVIDING,
+        fits=_as_many_axes,
+        sizes=({"b": 2, "spatial": (6, 4), "c": 3}, {"b": 0, "spatial": (3, 2), "c": 1}),
+        variant="dividing",
+    ),
     _case("adaptive_max_pool", _distinct, options=BINS, fits=_as_many_axes),
 )

@@ -14,7 +14,7 @@ SIZES = (
     {"b": 1, "spatial": (2, 1, 3), "c": 2},
     {"b": 0, "spatial": (3,), "c": 2},
 )
-TARGETS = ({"factor": 3}, {"size": (5, 2)}, {"size": (1, 4, 5)})
+TARGETS = ({"factor": 3}, {"size": (5, 2)}, {"size": (1, 4, 5)}, {"size": (1, 2)})
 CORNERS = ({"factor": 2, "align_corners": True}, {"size": (1, 2), "align_corners": True})
 SQUARES = (
     {"b": 2, "h": 3, "w": 2, "c": 5},

@@ -76,12 +76,11 @@ def backward(residual: Residual, dy: Float[Array, "*box"]) -> tuple[Float[Array,
     )
     sizes = tuple(len(range(n)[cut]) for n, cut in zip(residual.shape, box, strict=True))
     dy = op.expect_cotangent(NAME, dy, sizes, residual.dtype)
+    if not dy.size:
+        return (jnp.zeros(residual.shape, dy.dtype),)
+    axes = zip(residual.starts, residual.shape, residual.strides, sizes, strict=True)
     around = [
         (start, n - start - stride * (count - 1) - 1, stride - 1)
-        if count
-        else (start, n - start, 0)
-        for start, n, stride, count in zip(
-            residual.starts, residual.shape, residual.strides, sizes, strict=True
-        )
+        for start, n, stride, count in axes
     ]
     return (jax.lax.pad(dy, jnp.zeros((), dy.dtype), around),)  # (1)

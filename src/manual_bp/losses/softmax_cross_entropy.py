@@ -87,8 +87,8 @@ def _total(residual: Residual, s: jax.Array) -> jax.Array:
     plain = residual.class_weights is None and residual.ignored_label is None
     if not (plain and jnp.issubdtype(residual.labels.dtype, jnp.integer)):
         return s.sum(-1, keepdims=True)
-    known = (residual.labels >= 0) & (residual.labels < s.shape[-1])
-    return jnp.where(known, 1, jnp.nan).astype(s.dtype)[..., None]
+    # Of a label that is no class s is NaN.
+    return jnp.ones_like(s[..., :1])
 
 
 def forward(

@@ -60,7 +60,7 @@ def forward(
     op.expect_rank(NAME, "x", x, 1, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
     shared.expect_epsilon(NAME, epsilon)
-    moments = shared.moments(op.wide(x), (-1,), epsilon)
+    moments = shared.moments_by(shared.row_mean, op.wide(x), epsilon)
     y = shared.affine(shared.standardise(x, moments), scale, bias)
     return y.astype(x.dtype), Residual(x, moments, scale, bias is not None)
 

@@ -53,7 +53,7 @@ def forward(
     op.expect_rank(NAME, "x", x, 1, None)
     (scale,) = shared.features(NAME, x, scale=scale)
     shared.expect_epsilon(NAME, epsilon)
-    rrms = 1 / jnp.sqrt(shared.mean(op.wide(x) ** 2, (-1,)) + epsilon)
+    rrms = 1 / jnp.sqrt(shared.row_mean(op.wide(x) ** 2) + epsilon)
     y = shared.affine(op.wide(x) * rrms, scale, None)
     return y.astype(x.dtype), Residual(x, rrms, scale)
 

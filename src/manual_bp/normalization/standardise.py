@@ -65,9 +65,12 @@ def over(feature: Float[Array, " n"], like: Float[Array, "*batch n"]) -> Float[A
 
 def mean(x: Float[Array, "*shape"], axes: Sequence[int]) -> Float[Array, "*reduced"]:
     """Return ⟨x⟩, with size 1 on the axes."""
-    if tuple(axes) == (-1,):
-        return row_sums(x, None) / x.shape[-1]
     return x.mean(tuple(axes), keepdims=True)
+
+
+def row_mean(x: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
+    """Return ⟨x⟩ over the last axis."""
+    return row_sums(x, None) / x.shape[-1]
 
 
 def row_sums(
