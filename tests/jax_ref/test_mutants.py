@@ -376,7 +376,7 @@ def test_a_score_is_the_share_of_the_killed_among_those_not_equivalent() -> None
 # --- our own ops ------------------------------------------------------------------------------
 
 
-EVERY_NTH = 400  # is held against the checks
+EVERY_NTH = 800  # is held against the checks
 
 
 def listed_and_judged() -> tuple[tuple[Mutant, ...], list[Outcome]]:

@@ -33,4 +33,5 @@ def repeated(y: Float[Array, "b *count c"], size: tuple[int, ...]) -> Float[Arra
     b, *count, c = y.shape
     blocks = _cut(size, tuple(count))
     ones = tuple(k for m in count for k in (m, 1))
-    return jnp.broadcast_to(y.reshape(b, *ones, c), (b, *blocks, c)).reshape(b, *size, c)
+    copies = jnp.broadcast_to(y.reshape(b, *ones, c), (b, *blocks, c))  # (1)
+    return copies.reshape(b, *size, c)
