@@ -1,10 +1,10 @@
 """Every case of the registry, in every dtype, against every witness."""
 
-import dataclasses
-
 import pytest
 
 from jax_ref import cases
+from jax_ref.cases.case import run_one
+from jax_ref.verdict import merge
 
 every_case = pytest.mark.parametrize("case", cases.registry, ids=lambda case: case.name)
 
@@ -20,8 +20,9 @@ def test_case_passes(case: cases.Case) -> None:
 def test_case_passes_in_lower_precision(case: cases.Case, dtype: str) -> None:
     # Every option, at the first size that it fits; of float16, whose code is that of bfloat16, one.
     # `manual-bp check` has every size too.
-    for options in case.options[: 1 if dtype == "float16" else None]:
-        sizes = next(sizes for sizes in case.sizes if case.fits(sizes, options))
-        chosen = dataclasses.replace(case, sizes=(sizes,), options=(options,))
-        report = cases.run(chosen, dtype)
-        assert report, str(report)
+    reports = [
+        run_one(case, next(s for s in case.sizes if case.fits(s, options)), options, dtype)
+        for options in case.options[: 1 if dtype == "float16" else None]
+    ]
+    report = merge(case.name, dtype, reports)
+    assert report, str(report)
