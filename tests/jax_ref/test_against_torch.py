@@ -40,6 +40,10 @@ def has(name: str, sizes: Sizes, options: Options) -> bool:
             # What is dropped is drawn by another generator, and the other scaling is unknown.
             drops = options.get("training", True) and options["rate"] > 0
             return not drops and options.get("scaling", "inverted") == "inverted"
+        case "mean_pool":
+            # Padding that differs before and after is framed, and PyTorch would count it.
+            uneven = isinstance(options.get("padding"), tuple)
+            return options.get("count_padding", True) or not uneven
         case "gru":
             return options.get("reset", "after") == "after"
         # Of one entry nothing but rounding is left, which PyTorch refuses for two of the four.
