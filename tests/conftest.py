@@ -16,8 +16,8 @@ import jax
 import jaxtyping
 import pytest
 
-# What is traced lives long; looking for what can be dropped among it takes a twentieth of the time,
-# and so does noting where every line of a program came from.
+# What is traced lives long. To look for what can be dropped among it, and to note where every line
+# of a program came from, takes a twentieth of the time.
 gc.freeze()
 gc.set_threshold(200_000, 20, 100)
 jax.config.update("jax_include_full_tracebacks_in_locations", False)

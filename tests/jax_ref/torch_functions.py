@@ -14,6 +14,8 @@ import pytest
 torch = pytest.importorskip("torch")
 functional = torch.nn.functional
 
+from bp_lab.bench.torch_peers import scatter_add, take, take_along_axis  # noqa: E402
+
 Tensor = Any
 
 
@@ -258,20 +260,6 @@ def embedding(table: Tensor, ids: Tensor, *, padding_id: int | None = None) -> T
         # PyTorch looks the row up, which its `Embedding` starts at 0.
         table = table.index_fill(0, torch.tensor([padding_id]), 0.0)
     return functional.embedding(ids, table, padding_id)
-
-
-def take(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
-    shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-    return torch.index_select(x, axis, indices.reshape(-1)).reshape(shape)
-
-
-def scatter_add(x: Tensor, indices: Tensor, updates: Tensor, *, axis: int = 0) -> Tensor:
-    shape = (*x.shape[:axis], indices.numel(), *x.shape[axis + 1 :])
-    return torch.index_add(x, axis, indices.reshape(-1), updates.reshape(shape))
-
-
-def take_along_axis(x: Tensor, indices: Tensor, *, axis: int = -1) -> Tensor:
-    return torch.gather(x, axis, indices)
 
 
 def framed(x: Tensor, widths: Any, value: float = 0.0) -> Tensor:

@@ -85,6 +85,14 @@ def memory_ratio(ours: int, other: int, moved: int) -> float:
     return (ours + least) / (other + least)
 
 
+def shown(ratio: float | None) -> str:
+    """Return a ratio as text, a dash where there is none."""
+    if ratio is None:
+        return "–"
+    # Two decimals of less would show nothing.
+    return f"{ratio:.2f}" if ratio >= 0.005 else "<0.01"
+
+
 def geometric_mean(values: Iterable[float | None]) -> float | None:
     """Return the geometric mean of the values that are there; None where there is none."""
     logarithms = [math.log(value) for value in values if value is not None]

@@ -11,11 +11,10 @@ from rich.text import Text
 
 from bp_lab.bench import checker, compare, machine
 from bp_lab.bench.contest import Notes
-from bp_lab.bench.row import Row, geometric_means
+from bp_lab.bench.row import Row, geometric_means, shown
 
 WIDTH = 120  # characters, where it is not a terminal that is written to
 HEADS = ("time", "quartiles", "memory", "compile", "ms", "limit", "torch")
-LEAST = 0.005  # below which two decimals would show nothing
 
 
 def plain(text: str) -> str:
@@ -65,13 +64,13 @@ def _table(rows: Sequence[Row], dtype: str, means: Mapping[str, Mapping[str, Any
         table.add_row(
             Text(name),
             Text(row.peer or "–"),
-            _ratio(row.time_ratio),
-            f"{_ratio(low)}–{_ratio(high)}" if row.time_ratio_quartiles else "–",
-            _ratio(row.memory_ratio),
-            _ratio(row.compile_ratio),
+            shown(row.time_ratio),
+            f"{shown(low)}–{shown(high)}" if row.time_ratio_quartiles else "–",
+            shown(row.memory_ratio),
+            shown(row.compile_ratio),
             f"{1e3 * row.seconds:.3g}",
             f"{100 * row.limit_share:.0f} %",
-            _ratio(row.torch_time_ratio),
+            shown(row.torch_time_ratio),
         )
     table.add_section()
     for kind, mean in means.items():
@@ -80,21 +79,15 @@ def _table(rows: Sequence[Row], dtype: str, means: Mapping[str, Mapping[str, Any
             table.add_row(
                 f"geometric mean, {what}",
                 str(mean["rows"]),
-                _ratio(mean["time_ratio"]),
+                shown(mean["time_ratio"]),
                 "",
-                _ratio(mean["memory_ratio"]),
-                _ratio(mean["compile_ratio"]),
+                shown(mean["memory_ratio"]),
+                shown(mean["compile_ratio"]),
                 "",
                 "",
-                _ratio(mean["torch_time_ratio"]),
+                shown(mean["torch_time_ratio"]),
             )
     return table
-
-
-def _ratio(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:.2f}" if value >= LEAST else "<0.01"
 
 
 def show_regressions(

@@ -84,7 +84,7 @@ def backward(
     c, q = W.shape[-2:]
     dy = op.expect_cotangent(NAME, dy, (x.shape[0], *over.count, c * q), x.dtype)
     delta, W_wide = op.wide(dy.reshape(*dy.shape[:-1], c, q)), op.wide(W)
-    dx = over.put_back(lambda o: (delta * _everywhere(W_wide[o], delta)).sum(-1))  # (1)
+    dx = over.put_back(lambda o: (delta * jnp.broadcast_to(W_wide[o], delta.shape)).sum(-1))  # (1)
 
     def add_sample(dW: jax.Array, sample: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         x, delta = sample
@@ -104,9 +104,4 @@ def backward(
 def _times(read: jax.Array, w: jax.Array) -> jax.Array:
     """Return the read of each channel times each of its q weights, (…, c, q)."""
     of_each = jnp.broadcast_to(read[..., None], (*read.shape, w.shape[-1]))
-    return of_each * _everywhere(w, of_each)
-
-
-def _everywhere(w: jax.Array, like: jax.Array) -> jax.Array:
-    """Return the weights of a tap at every place."""
-    return jnp.broadcast_to(w, like.shape)
+    return of_each * jnp.broadcast_to(w, of_each.shape)

@@ -9,8 +9,8 @@ Forms    Without groups a product is one convolution of XLA, which on a CPU is f
                 window i with si + do − p = j.
            dW = x ∗ δ over the batch: the windows are the taps of a kernel as large as the output,
                 stride and dilation change places, and so do batch and channels. For strides of 1.
-         With groups XLA's CPU code is slow, and for dW with strides it multiplies the zeros between
-         the places: there each tap is a matrix product of its own, over what `Windows` reads.
+         With groups, and for dW with strides, each tap is a matrix product of its own, over what
+         `Windows` reads: XLA's CPU code takes longer there (docs/FORMS.md).
 """
 
 import math
@@ -109,13 +109,7 @@ def of_kernel(
     numbers = jax.lax.ConvDimensionNumbers(
         (last, 0, *places), (last, 0, *places), (last - 1, last, *range(last - 1))
     )
-    return jax.lax.conv_general_dilated(
-        x,
-        dy,
-        over.dilation,
-        around,
-        dimension_numbers=numbers,
-    )
+    return jax.lax.conv_general_dilated(x, dy, over.dilation, around, dimension_numbers=numbers)
 
 
 def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel k c"]:

@@ -13,7 +13,9 @@ Derive   It is the rule of `conv` for its input, taken as a map of its own: with
            u = b + Σₒ spreadₒ(x Wₒ)
          The adjoint of spreadₒ is to read: (readₒ δ)ᵢ = δ_{si+do−p}, 0 outside of the places. So
            ∂L/∂(x Wₒ) = readₒ δ,   ∂L/∂x = Σₒ (readₒ δ) Wₒᵀ,   ∂L/∂Wₒ = xᵀ (readₒ δ)
-         and b is added at every place of u, those that no x reaches included.
+         and b is added at every place of u, those that no x reaches included. With the channels of
+         the kernel exchanged, Vₒ = Wₒᵀ in each group, these are the products of `conv` with their
+         roles exchanged: u is its dx, dx its u, and dV its dW with δ for x and x for δ.
   (1) dx  = Σₒ δ⁽ᵒ⁾ Wₒᵀ,   δ⁽ᵒ⁾ᵢ = δ_{si+do−p}
   (2) dWₒ = xᵀ δ⁽ᵒ⁾
   (3) db  = Σ δ                                                     over b and all places

@@ -21,13 +21,14 @@ from jaxtyping import Array, Float
 
 from manual_bp import op
 
-STEEP = 2.0**100  # times what is not 0 is below −1: no difference of a number is as small
+STEEP = 2.0**100
 
 
 def at_maximum(c: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Return 1 where c ≤ 0 is 0, and 0 elsewhere; 1 for ∞.
+    """Return 1 where c = 0, and 0 where c is below −1/STEEP; 1 for ∞.
 
-    Without a comparison: XLA's CPU code would write out what it sums over.
+    Between them e^c rounds to 1, and what is returned does not matter to `e^c − t + t`. Without a
+    comparison, as XLA's CPU code would write out what it sums over (docs/FORMS.md).
     """
     return jnp.maximum(1 + STEEP * jnp.minimum(c, 0), 0)
 

@@ -68,13 +68,8 @@ def forward(
 
 def backward(residual: Residual, dy: Float[Array, "*box"]) -> tuple[Float[Array, "*shape"]]:
     """Return (dx,)."""
-    box = tuple(
-        slice(start, limit, stride)
-        for start, limit, stride in zip(
-            residual.starts, residual.limits, residual.strides, strict=True
-        )
-    )
-    sizes = tuple(len(range(n)[cut]) for n, cut in zip(residual.shape, box, strict=True))
+    places = map(range, residual.starts, residual.limits, residual.strides)
+    sizes = tuple(map(len, places))
     dy = op.expect_cotangent(NAME, dy, sizes, residual.dtype)
     if not dy.size:
         return (jnp.zeros(residual.shape, dy.dtype),)

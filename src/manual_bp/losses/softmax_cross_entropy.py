@@ -82,13 +82,11 @@ def _targets(residual: Residual) -> tuple[jax.Array, jax.Array | None]:
     return s if counted is None else jnp.where(counted[..., None], s, 0), counted
 
 
-def _total(residual: Residual, s: jax.Array) -> jax.Array:
-    """Return Σ s over the classes, (*batch, 1), without a sum where one label stands alone."""
-    plain = residual.class_weights is None and residual.ignored_label is None
-    if not (plain and jnp.issubdtype(residual.labels.dtype, jnp.integer)):
-        return s.sum(-1, keepdims=True)
-    # Of a label that is no class s is NaN.
-    return jnp.ones_like(s[..., :1])
+def _of_one_label(residual: Residual) -> bool:
+    """Return whether s is 1 at an integer label and 0 elsewhere, so that no sum is needed."""
+    settings = residual.class_weights, residual.ignored_label
+    integer = jnp.issubdtype(residual.labels.dtype, jnp.integer)
+    return integer and settings == (None, None) and residual.label_smoothing == 0
 
 
 def forward(
@@ -134,8 +132,8 @@ def forward(
         log_p, labels, logits.dtype, class_weights, label_smoothing, ignored_label, reduction
     )
     s, counted = _targets(residual)
-    if counted is None and s.shape != labels.shape and not label_smoothing:
-        losses = -labelling.at_label(_weighted(log_p, class_weights), labels)
+    if _of_one_label(residual):
+        losses = -labelling.at_label(log_p, labels)
     else:
         losses = -jnp.where(s == 0, 0, s * log_p).sum(-1)
     return reductions.reduce(losses, reduction, logits.dtype, counted), residual
@@ -148,7 +146,8 @@ def backward(
     log_p, dtype, batch = residual.log_p, residual.dtype, residual.log_p.shape[:-1]
     s, counted = _targets(residual)
     dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
-    total = jnp.broadcast_to(_total(residual, s), s.shape)
+    # Where s is NaN, of a label that is no class, the gradient is NaN all the same.
+    total = 1 if _of_one_label(residual) else jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
     near_one = jnp.expm1(log_p) * total + (total - s)  # (3)
     dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - s)  # (1)
     if jnp.issubdtype(residual.labels.dtype, jnp.integer):

@@ -76,10 +76,9 @@ def row_mean(x: Float[Array, "*batch n"]) -> Float[Array, "*batch 1"]:
 def row_sums(
     x: Float[Array, "*batch n"], weights: Float[Array, " n"] | None
 ) -> Float[Array, "*batch 1"]:
-    """Return Σⱼ wⱼ xⱼ over the last axis, with w = 1 for None, as a product with a vector.
+    """Return Σⱼ wⱼ xⱼ over the last axis, with w = 1 for None.
 
-    XLA's CPU code computes what stands in a sum over a row anew for every use of it, and not what
-    stands in a product.
+    As a product with a vector: with sums the norms took twice the time (docs/FORMS.md).
     """
     w = jnp.ones(x.shape[-1:], x.dtype) if weights is None else op.wide(weights)
     return jnp.matmul(x, w[:, None], precision=jax.lax.Precision.HIGHEST)
