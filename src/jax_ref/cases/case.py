@@ -154,6 +154,11 @@ def normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return np.asarray(np.round(rng.standard_normal(shape), 2))
 
 
+def nearly_even(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Return numbers from 1 to 1.1, exact in every dtype; of their differences few digits show."""
+    return np.asarray(1 + rng.integers(0, 7, shape) / 64)
+
+
 def away_from_zero(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Return normal numbers no closer to 0 than 0.05, where a kink would blind the differences."""
     x = normal(rng, *shape)

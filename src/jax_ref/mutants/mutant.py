@@ -77,12 +77,12 @@ def mutants(cases: Iterable[Any], package: str = PACKAGE) -> tuple[Mutant, ...]:
 def _of(function: Reached, package: str, op_of: dict[str, str]) -> Iterator[Mutant]:
     text = source(function.module)
     file = function.module.removeprefix(f"{package}.").replace(".", "/") + ".py"
-    known, count = {text.shape(part) for part in function.parts}, Counter[str]()
+    known, count = set[str](), Counter[str]()
     for part in function.parts:
         saved = not function.whole and isinstance(part, ast.expr)
         for edit in edits(part, function.seen, saved=saved):
-            shape, replacement = _applied(text, part, edit)
-            if shape in known:
+            shape, replacement = _applied(text, edit)
+            if shape in known or ast.dump(edit.new) == ast.dump(edit.old):
                 continue
             known.add(shape)
             at = f"{file}:{edit.old.lineno}:{edit.old.col_offset + 1} {edit.kind}"
@@ -104,15 +104,13 @@ def _of(function: Reached, package: str, op_of: dict[str, str]) -> Iterator[Muta
             )
 
 
-def _applied(text: Source, part: ast.AST, edit: Edit) -> tuple[str, bytes]:
-    """Return the part with the edit as a tree, and the text that makes it so."""
-    first, last = text.span(edit.old)
-    wanted = text.shape(part, edit.old, edit.new)
+def _applied(text: Source, edit: Edit) -> tuple[str, bytes]:
+    """Return the statement with the edit as a tree, and the text that makes it so."""
+    wanted = text.shape(edit.old, edit.new)
     written = ast.unparse(edit.new)
     for replacement in (written.encode(), f"({written})".encode()):
         try:
-            edited = text.text[:first] + replacement + text.text[last:]
-            if text.shape_in(edited, part) == wanted:
+            if text.shape_with(edit.old, replacement) == wanted:
                 return wanted, replacement
         except SyntaxError:
             continue

@@ -1,7 +1,8 @@
 """Which functions the backward passes reach, and what is seen of their variables there.
 
-Every case is traced in each dtype that matters, at each of its sizes and with each of its options,
-while Python reports the calls between functions of the op's package. Reached are
+Every case is traced at each of its sizes and with each of its options, in half precision, whose
+passes call what widens as well, while Python reports the calls between functions of the op's
+package. Reached are
 
   whole      every `backward`, what it calls, and what those call
   residual   of every `forward` what is computed for the residual alone, and what that calls
@@ -18,7 +19,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import jax
@@ -28,7 +29,7 @@ from jax_ref.mutants.source import Function, Place, body, holds, place_of, sourc
 
 REFUSES = re.compile(r"(expect_\w+|complaint|floating|_?check\w*)$")
 INLINE = {"<module>", "<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>"}
-TRACED = ("float64", "bfloat16")
+TRACED = "bfloat16"
 
 
 @dataclass
@@ -96,33 +97,44 @@ class _Calls:
             for name, module in list(sys.modules.items())
             if name.partition(".")[0] == package and getattr(module, "__file__", None)
         }
+        self._keys: dict[int, tuple[CodeType, _Key | None]] = {}
+        self._standings: dict[tuple[int, int], _Point] = {}
         self.entries: list[_Key] = []
         self.calls: dict[_Key, set[tuple[_Point, _Key]]] = defaultdict(set)
         self.seen: dict[_Key, Seen] = defaultdict(Seen)
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> None:
-        if event not in ("call", "return") or not self._belongs(frame):
+        if event not in ("call", "return") or (key := self._key(frame)) is None:
             return
-        key = self._key(frame)
         if event == "return":
             self._look(self.seen[key], frame.f_locals)
-        elif (caller := self._caller(frame)) is None:
+            return
+        caller, calling = frame.f_back, None
+        while caller is not None and (calling := self._key(caller)) is None:
+            caller = caller.f_back
+        if caller is None or calling is None:
             self.entries.append(key)
         else:
-            self.calls[self._key(caller)].add((_standing(caller), key))
+            self.calls[calling].add((self._standing(caller), key))
 
-    def _belongs(self, frame: FrameType) -> bool:
+    def _key(self, frame: FrameType) -> _Key | None:
+        """Return the key of the function that runs; None where it is not of the package."""
         code = frame.f_code
-        return code.co_filename.startswith(self._root) and code.co_name not in INLINE
+        # By identity, as the hash of a code object is made anew from all that it holds.
+        if (found := self._keys.get(id(code))) is None:
+            file = code.co_filename
+            ours = file.startswith(self._root) and code.co_name not in INLINE
+            found = code, (self._names[file], place_of(code)) if ours else None
+            self._keys[id(code)] = found
+        return found[1]
 
-    def _key(self, frame: FrameType) -> _Key:
-        return self._names[frame.f_code.co_filename], place_of(frame.f_code)
-
-    def _caller(self, frame: FrameType) -> FrameType | None:
-        caller = frame.f_back
-        while caller is not None and not self._belongs(caller):
-            caller = caller.f_back
-        return caller
+    def _standing(self, frame: FrameType) -> _Point:
+        """Return where in the file a frame stands."""
+        at = id(frame.f_code), frame.f_lasti
+        if at not in self._standings:
+            line, _, column, _ = list(frame.f_code.co_positions())[frame.f_lasti // 2]
+            self._standings[at] = line or 0, column or 0
+        return self._standings[at]
 
     def _look(self, seen: Seen, variables: Mapping[str, Any]) -> None:
         for name, value in variables.items():
@@ -138,12 +150,6 @@ def _sort(value: Any) -> str:
     if isinstance(value, jax.Array):
         return "array"
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else ""
-
-
-def _standing(frame: FrameType) -> _Point:
-    """Return where in the file a frame stands."""
-    line, _, column, _ = list(frame.f_code.co_positions())[frame.f_lasti // 2]
-    return line or 0, column or 0
 
 
 @contextmanager
@@ -163,9 +169,8 @@ def reached(cases: Iterable[Any], package: str) -> list[Reached]:
     for case in cases:
         calls = _Calls(package)
         with _watched(calls):
-            for dtype in TRACED:
-                for sizes, options in case.combinations(every=False):
-                    _trace(case, sizes, options, dtype)
+            for sizes, options in case.combinations(every=False):
+                _trace(case, sizes, options)
         called.update(calls.seen)
         for key, whole in _closure(calls).items():
             seen = calls.seen[key]
@@ -208,13 +213,13 @@ def _wider_copies(function: Function) -> dict[str, str]:
     return copies
 
 
-def _trace(case: Any, sizes: Any, options: Any, dtype: str) -> None:
+def _trace(case: Any, sizes: Any, options: Any) -> None:
     def by_hand(*args: Any) -> Any:
         y, residual = case.op.forward(*args, **options)
         return case.op.backward(residual, jax.tree.map(jnp.ones_like, y))
 
     with jax.enable_x64(True):
-        jax.eval_shape(by_hand, *case.arguments(sizes, dtype, 0))
+        jax.eval_shape(by_hand, *case.arguments(sizes, TRACED, 0))
 
 
 def _closure(calls: _Calls) -> dict[_Key, bool]:

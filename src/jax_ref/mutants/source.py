@@ -74,33 +74,45 @@ class Source:
         begin, end = text.rfind(b"\n", 0, first) + 1, text.find(b"\n", last)
         return " ".join(text[begin : end if end >= 0 else None].decode().split())
 
-    def shape(self, part: ast.AST, old: ast.expr | None = None, new: ast.expr | None = None) -> str:
-        """Return the tree of a part's top-level statement as text, with one node replaced."""
-        statement = self.tree.body[self._index(part)]
-        if old is None:
-            return ast.dump(statement)
+    def shape(self, old: ast.expr, new: ast.expr) -> str:
+        """Return the statement in which a node stands, with another for it, as a tree in words.
+
+        Its place comes first, as one statement may be like another.
+        """
+        statement = self.statement(old)
         parent, name = self._parents[old]
         before = getattr(parent, name)
         listed = isinstance(before, list)
         after = [new if child is old else child for child in before] if listed else new
         try:
             setattr(parent, name, after)
-            return ast.dump(statement)
+            return f"{statement.lineno}:{statement.col_offset} {ast.dump(statement)}"
         finally:
             setattr(parent, name, before)
 
-    def shape_in(self, text: bytes, part: ast.AST) -> str:
-        """Return the tree of the same statement of an edited text.
+    def shape_with(self, old: ast.expr, replacement: bytes) -> str:
+        """Return the same of the text that has `replacement` where the node stood.
 
         Raises:
           SyntaxError: the text is no Python.
         """
-        return ast.dump(ast.parse(text).body[self._index(part)])
+        statement = self.statement(old)
+        begin = self._starts[_first_line(statement) - 1]
+        (first, last), (_, end) = self.span(old), self.span(statement)
+        text = self.text[begin:first] + replacement + self.text[last:end]
+        inside = statement.col_offset > 0
+        (read,) = ast.parse(b"if 1:\n" + text if inside else text).body
+        read = read.body[0] if inside and isinstance(read, ast.If) else read
+        return f"{statement.lineno}:{statement.col_offset} {ast.dump(read)}"
 
-    def _index(self, part: ast.AST) -> int:
-        while (parent := self._parents[part][0]) is not self.tree:
-            part = parent
-        return next(i for i, statement in enumerate(self.tree.body) if statement is part)
+    def statement(self, node: ast.AST) -> ast.stmt:
+        """Return the innermost statement, read as one of its own, in which a node stands."""
+        while not isinstance(node, ast.stmt) or self._is_elif(node):
+            node = self._parents[node][0]
+        return node
+
+    def _is_elif(self, statement: ast.stmt) -> bool:
+        return self.text.startswith(b"elif", self.span(statement)[0])
 
     def outermost(self, place: Place) -> Place:
         """Return the place of the function of the module, or the method, that holds this one."""
@@ -132,9 +144,13 @@ def body(function: Function) -> list[ast.expr] | list[ast.stmt]:
 
 def holds(node: ast.expr | ast.stmt, point: tuple[int, int]) -> bool:
     """Return whether a node, with its decorators, spans a point, a line and a column."""
-    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+    first = _first_line(node)
     last = (node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
     return (first, node.col_offset) <= point < last
+
+
+def _first_line(node: ast.expr | ast.stmt) -> int:
+    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
 
 
 def _codes(code: CodeType) -> list[CodeType]:
