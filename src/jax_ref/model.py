@@ -262,6 +262,8 @@ def _diagnoses(
     rows: Sequence[Row], hand: dict[str, Any], true: dict[str, Any], params: Any, batch: Any
 ) -> dict[str, tuple[Diagnosis, ...]]:
     failed = dict.fromkeys(row.leaf for row in rows if row.verdict is Verdict.FAIL)
+    # A wrong δ spoils all that come before it: of these only the first from the loss says anything.
+    spoilt = [leaf for leaf in true if leaf in failed and leaf.startswith("δ")][:-1]
     primals = naming.of_tree(params, "params") | naming.of_tree(batch, "batch")
     deltas = {name: delta for name, delta in true.items() if name.startswith("δ")}
     return {
@@ -280,5 +282,5 @@ def _diagnoses(
             )
         )
         for leaf in failed
-        if leaf in hand
+        if leaf in hand and leaf not in spoilt
     }
