@@ -17,7 +17,7 @@ import numpy as np
 import manual_bp
 from jax_ref import references
 from jax_ref.cases import slopes
-from jax_ref.cases.case import Case, nearly_even, normal
+from jax_ref.cases.case import Case, nearly_even
 from manual_bp import op
 
 MINUS = -9  # among whole numbers, what stands for −∞
@@ -37,7 +37,8 @@ class _PutBack:
 
     def forward(self, dy: jax.Array, *W: jax.Array) -> tuple[jax.Array, Any]:
         """Return dx and the residual."""
-        x, kernel = jnp.zeros((1, dy.shape[1] - 2, 1), dy.dtype), [w.astype(dy.dtype) for w in W]
+        x = jnp.zeros((1, dy.shape[1] - 2, self._settings.get("groups", 1)), dy.dtype)
+        kernel = [w.astype(dy.dtype) for w in W]
         _, residual = self._op.forward(x, *kernel, **self._settings)
         return self._op.backward(residual, dy)[0], kernel
 
@@ -49,12 +50,13 @@ class _PutBack:
 
 def _put_back(dy: jax.Array, *W: jax.Array) -> jax.Array:
     """Return the sum of what is owed to each place, computed in the dtype for sums."""
-    owed = op.wide(dy)
+    places, taps = dy.shape[1], 3
+    owed = op.wide(dy).reshape(1, places, -1, taps if not W else 1)
     for w in W:
-        owed = owed * w.reshape(1, 1, -1).astype(owed.dtype)
-    j, i, o = np.ogrid[: dy.shape[1] - 2, : dy.shape[1], :3]
+        owed = owed * w.reshape(1, 1, taps, -1).swapaxes(2, 3).astype(owed.dtype)
+    j, i, o = np.ogrid[: places - 2, :places, :taps]
     read = jnp.asarray(i == j - o + 2, owed.dtype)
-    return jnp.einsum("bio,jio->bj", owed, read)[..., None].astype(dy.dtype)
+    return jnp.einsum("bico,jio->bjc", owed, read).astype(dy.dtype)
 
 
 def _cancelling(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
@@ -62,8 +64,14 @@ def _cancelling(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return nearly_even(rng, 1, n + 2, 1), W
 
 
+def _cancelling_in_groups(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    _, W = _cancelling(rng, n)
+    return nearly_even(rng, 1, n + 2, 2), np.concatenate([W, W], -1)
+
+
 def _cancelling_patches(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
-    return (np.asarray([100.5, 0, -100.5]) + np.asarray([0, 1, 0]) * normal(rng, 1, n + 2, 1),)
+    small = rng.integers(-99, 99, (1, n + 2, 1)) / 64  # whose sums are exact in float32
+    return (np.asarray([100.5, 0, -100.5]) + np.asarray([0, 1, 0]) * small,)
 
 
 class _WayBack:
@@ -166,6 +174,7 @@ _ONE, _MANY = np.zeros((1, 1, 1)), np.zeros((1, 256, 257, 1))
 _THREE = {"window": (3,), "strides": (1,)}
 _APART = [[[100.5], [0.0], [-100.5]]]
 _BOX = [[[[100.5], [-100.5]], [[0.0], [0.0]]]]
+_UNEVEN = np.pad(_BOX, ((0, 0), (0, 1), (0, 1), (0, 0)))  # from two places to three
 
 # What is owed, and where; settings. The reference is that of the op.
 _WAYS: tuple[tuple[str, str, Any, Any], ...] = (
@@ -186,6 +195,12 @@ _WAYS: tuple[tuple[str, str, Any, Any], ...] = (
             "upsample_nearest",
             "upsample_linear",
         )
+    ),
+    (
+        "upsample_nearest",
+        "cancelling, uneven",
+        _owing(_UNEVEN, np.zeros((1, 2, 2, 1))),
+        {"size": (3, 3)},
     ),
     ("global_mean_pool", "many", _owing(np.zeros((1, 1)), _MANY, scale=1000.0), {}),
     ("reduce_max", "ties", _owing(np.zeros(2), _TIED.reshape(3, 2, 2)), {"axis": (0, 1)}),
@@ -274,6 +289,14 @@ cases: tuple[Case, ...] = (
             variant="cancelling",
         )
         for name in ("conv", "depthwise_conv")
+    ),
+    Case(
+        "conv",
+        _PutBack(manual_bp.conv, groups=2),
+        _put_back,
+        _cancelling_in_groups,
+        ({"n": 5},),
+        variant="cancelling, in groups",
     ),
     Case(
         "im2col",

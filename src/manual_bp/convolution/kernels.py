@@ -65,7 +65,7 @@ def convolved(
     x: Float[Array, "b *size c"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
 ) -> Float[Array, "b *count m"]:
     """Return Σₒ x⁽ᵒ⁾ Wₒ in the dtype of sums."""
-    if not _in_one(groups, *x.shape, *W.shape):
+    if _by_taps(groups):
         return windows.total(times(read, W[o], groups) for o, read in over.reads(x))
     apart = (1,) * len(over.strides)
     return _by_xla(x, W, over.strides, over.padding, apart, over.dilation)
@@ -75,7 +75,7 @@ def pull_back(
     dy: Float[Array, "b *count m"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
 ) -> Float[Array, "b *size c"]:
     """Return dx in the dtype of sums."""
-    if not _in_one(groups, *dy.shape, *W.shape):
+    if _by_taps(groups):
         return over.put_back(lambda o: times_transposed(dy, W[o], groups))
     reach = [d * (k - 1) for d, k in zip(over.dilation, over.kernel, strict=True)]
     around = [
@@ -96,7 +96,7 @@ def of_kernel(
     groups: int,
 ) -> Float[Array, "*kernel n m"]:
     """Return dW; JAX accumulates the sums of half precision in float32 and rounds each once."""
-    if not _in_one(groups, *x.shape, *W.shape) or max(over.strides) > 1:
+    if _by_taps(groups, over.strides):
         taps = [transposed_times(read, dy, groups) for _, read in over.reads(x)]
         return jnp.stack(taps).reshape(W.shape)
     around = [
@@ -116,12 +116,13 @@ def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel
     """Return the kernel with its channels of input and of output exchanged, group by group."""
     *taps, n, m = W.shape
     blocks = W.reshape(*taps, n, groups, m // groups)
-    return jnp.swapaxes(blocks, -1, -3).reshape(*taps, m // groups, groups * n)
+    exchanged = jnp.einsum("...ngm->...mgn", blocks)
+    return exchanged.reshape(*taps, m // groups, groups * n)
 
 
-def _in_one(groups: int, *sizes: int) -> bool:
-    """Return whether XLA's convolution is taken; it refuses arrays without entries."""
-    return groups == 1 and 0 not in sizes
+def _by_taps(groups: int, strides: Sequence[int] = (1,)) -> bool:
+    """Return whether each tap is a product of its own, which is right in any case."""
+    return groups > 1 or max(strides) > 1
 
 
 def _by_xla(

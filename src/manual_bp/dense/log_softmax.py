@@ -24,15 +24,6 @@ from manual_bp import op
 STEEP = 2.0**100
 
 
-def at_maximum(c: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Return 1 where c = 0, and 0 where c is below −1/STEEP; 1 for ∞.
-
-    Between them e^c rounds to 1, and what is returned does not matter to `e^c − t + t`. Without a
-    comparison, as XLA's CPU code would write out what it sums over (docs/FORMS.md).
-    """
-    return jnp.maximum(1 + STEEP * jnp.minimum(c, 0), 0)
-
-
 @op.residual
 class Residual:
     """The output, or in half precision its exponential; the axis and the temperature."""
@@ -46,10 +37,24 @@ def log_normalise(
     u: Float[Array, "*shape"], axis: int, temperature: float = 1.0
 ) -> Float[Array, "*shape"]:
     """Return log-softmax(u/τ) in the dtype of `u`, without checks: the value that losses share."""
-    c = (u - u.max(axis, keepdims=True, initial=-jnp.inf)) / temperature
-    top = at_maximum(c)
-    others = (jnp.exp(c) - top).sum(axis, keepdims=True) + (top.sum(axis, keepdims=True) - 1)
-    return c - jnp.log1p(others)
+    m, log_total = normaliser(u, axis, temperature)
+    return (u - m) / temperature - log_total
+
+
+def normaliser(
+    u: Float[Array, "*shape"], axis: int, temperature: float = 1.0
+) -> tuple[Float[Array, "*ones"], Float[Array, "*ones"]]:
+    """Return max u and ln Σ e^c over the axis, which stays, of size 1: y is c less the second.
+
+    With t = e^(2¹⁰⁰ c), 1 at a maximum and 0 elsewhere, the sum is 1 + Σ (e^c − t) + (Σ t − 1). In
+    between e^c rounds to 1, and t does not matter. The two t are written in different words, of
+    which XLA's CPU code takes each sum without writing out its terms (docs/FORMS.md).
+    """
+    m = u.max(axis, keepdims=True, initial=-jnp.inf)
+    c = (u - m) / temperature
+    below = (jnp.exp(c) - jnp.exp(STEEP * c)).sum(axis, keepdims=True)
+    maxima = jnp.exp(-STEEP * jnp.abs(c)).sum(axis, keepdims=True)
+    return m, jnp.log1p(below + (maxima - 1))
 
 
 def forward(

@@ -71,11 +71,9 @@ def backward(residual: Residual, dy: Float[Array, "*box"]) -> tuple[Float[Array,
     places = map(range, residual.starts, residual.limits, residual.strides)
     sizes = tuple(map(len, places))
     dy = op.expect_cotangent(NAME, dy, sizes, residual.dtype)
-    if not dy.size:
-        return (jnp.zeros(residual.shape, dy.dtype),)
     axes = zip(residual.starts, residual.shape, residual.strides, sizes, strict=True)
     around = [
-        (start, n - start - stride * (count - 1) - 1, stride - 1)
+        (start, n - start - (stride * (count - 1) + 1 if count else 0), stride - 1)
         for start, n, stride, count in axes
     ]
     return (jax.lax.pad(dy, jnp.zeros((), dy.dtype), around),)  # (1)

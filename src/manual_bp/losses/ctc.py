@@ -36,7 +36,6 @@ Source   Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal c
 """
 
 import functools
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -102,17 +101,21 @@ def _moved(x: jax.Array, places: int, fill: Any) -> jax.Array:
     return jax.lax.pad(x, jnp.asarray(fill, x.dtype), around)
 
 
-def _either(ways: Sequence[jax.Array]) -> jax.Array:
+def _finite(logs: jax.Array) -> jax.Array:
+    """Return the least finite number for −∞, less which −∞ would become NaN."""
+    return jnp.maximum(logs, jnp.finfo(logs.dtype).min)
+
+
+def _either(*ways: jax.Array) -> jax.Array:
     """Return the logarithm of the sum of what the ways are logarithms of; any may be −∞."""
-    return functools.reduce(jnp.logaddexp, ways)
+    top = _finite(functools.reduce(jnp.maximum, ways))
+    return top + jnp.log(functools.reduce(jnp.add, [jnp.exp(way - top) for way in ways]))
 
 
 def _relative(logs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Return the logarithms less the largest of each sample, and that, which may be −∞."""
     top = logs.max(-1, keepdims=True)
-    # Less −∞, −∞ would become NaN.
-    finite = jnp.maximum(top, jnp.finfo(logs.dtype).min)
-    return logs - finite, top.reshape(logs.shape[:-1])
+    return logs - _finite(top), top.reshape(logs.shape[:-1])
 
 
 def _emitted(log_p: jax.Array, z: jax.Array) -> jax.Array:
@@ -179,8 +182,8 @@ def forward(
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         (log_alpha, scale), (number, emitted) = carry, now
         by_two = jnp.where(skips, _moved(log_alpha, 2, -jnp.inf), -jnp.inf)
-        ways = log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two
-        moved, top = _relative(emitted + _either(ways))
+        either = _either(log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two)
+        moved, top = _relative(emitted + either)
         log_alpha = jnp.where((number < steps)[..., None], moved, log_alpha)
         return (log_alpha, jnp.where(number < steps, scale + top, scale)), log_alpha
 
@@ -203,15 +206,20 @@ def backward(
     *batch, time, classes = log_p.shape
     dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
 
-    def step(log_beta: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    onto = _moved(residual.skips, -2, fill=False)
+
+    # The carry is ln p β of the step behind: XLA's CPU code moves what it has faster than what it
+    # has yet to compute.
+    def step(ahead: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         number, emitted = now
-        ahead = emitted + log_beta
-        by_two = _moved(jnp.where(residual.skips, ahead, -jnp.inf), -2, -jnp.inf)
-        before, _ = _relative(_either((ahead, _moved(ahead, -1, -jnp.inf), by_two)))  # (2)
-        return jnp.where((number < residual.steps)[..., None], before, log_beta), log_beta
+        by_two = jnp.where(onto, _moved(ahead, -2, -jnp.inf), -jnp.inf)
+        before, _ = _relative(_either(ahead, _moved(ahead, -1, -jnp.inf), by_two))  # (2)
+        last = (number + 1 >= residual.steps)[..., None]
+        log_beta = jnp.where(last, residual.ends, before)  # (1)
+        return emitted + log_beta, log_beta
 
     numbered = jax.lax.iota(residual.steps.dtype, time), _emitted(log_p, z)
-    _, log_beta = jax.lax.scan(step, residual.ends, numbered, reverse=True)  # (1)
+    _, log_beta = jax.lax.scan(step, residual.ends, numbered, reverse=True)
     joint, _ = _relative(residual.log_alpha + log_beta)
     posterior = jnp.exp(joint - jnp.log(jnp.exp(joint).sum(-1, keepdims=True)))
     at_class = (z[..., None] == _along(classes, z)).astype(log_p.dtype)

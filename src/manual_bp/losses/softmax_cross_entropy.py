@@ -11,9 +11,10 @@ Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −
   (2) dt = −dℓ w (1−ε) ln p;   None for integer labels
          Where p is near 1, p Σs − s would cancel, and there
   (3) p Σs − s = expm1(ln p) Σs + (Σs − s);   at an integer label k, du_k = dℓ expm1(ln p_k)
-Saved    ln p, labels.      Kinks   none.
+Saved    u, labels, and of each sample max u and ln Σ e^(u − max u), of which ln p is had again.
+Kinks    none.
 Extremes ℓ and du are finite and correct for u = ±1e4. Half precision is computed in float32 and
-         rounded once; ln p is kept in float32 then.
+         rounded once.
 Labels   An integer label outside 0 … v−1 is an error; under `jit`, where values cannot be read, it
          makes that sample's loss and gradient NaN. A sample with `ignored_label`, which may be
          outside, has loss and gradient 0 and does not count in a mean, which is 0 if none counts.
@@ -22,14 +23,12 @@ Weights  They are settings: no gradient is taken. A mean divides by the number o
 Source   Bridle 1990; smoothing: Szegedy et al. 2016, arXiv:1512.00567
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from manual_bp import op
-from manual_bp.dense.log_softmax import log_normalise
+from manual_bp.dense.log_softmax import normaliser
 from manual_bp.losses import labels as labelling
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
@@ -39,11 +38,12 @@ NAME = "softmax_cross_entropy"
 
 @op.residual
 class Residual:
-    """The log-probabilities and the labels; `dtype` is that of the logits."""
+    """The logits, their maxima m and ln Σ e^(u − m), and the labels."""
 
-    log_p: Float[Array, "*batch v"]
+    logits: Float[Array, "*batch v"]
+    maximum: Float[Array, "*batch 1"]
+    log_total: Float[Array, "*batch 1"]
     labels: Integer[Array, "*batch"] | Float[Array, "*batch v"]
-    dtype: Any = op.static()
     class_weights: tuple[float, ...] | None = op.static()
     label_smoothing: float = op.static()
     ignored_label: int | None = op.static()
@@ -68,14 +68,24 @@ def _weighted(x: jax.Array, class_weights: tuple[float, ...] | None) -> jax.Arra
     return x * jnp.broadcast_to(jnp.asarray(class_weights, x.dtype), x.shape)
 
 
+def _log_p(residual: Residual, logits: jax.Array) -> jax.Array:
+    """Return ln p of the logits, or of one of each sample."""
+    return (op.wide(logits) - residual.maximum) - residual.log_total
+
+
+def _log_p_of_label(residual: Residual) -> jax.Array:
+    """Return ln p of the label of each sample, (*batch, 1), NaN for one that is no class."""
+    return _log_p(residual, labelling.at_label(residual.logits, residual.labels)[..., None])
+
+
 def _targets(residual: Residual) -> tuple[jax.Array, jax.Array | None]:
     """Return s, NaN for an integer that is no class, and which samples count; None for all."""
-    labels, epsilon, classes = residual.labels, residual.label_smoothing, residual.log_p.shape[-1]
+    labels, epsilon, classes = residual.labels, residual.label_smoothing, residual.logits.shape[-1]
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         t, counted = op.wide(labels), None
     else:
         at_label, known = labelling.one_hot(labels, classes)
-        t = jnp.where(known[..., None], at_label.astype(residual.log_p.dtype), jnp.nan)
+        t = jnp.where(known[..., None], at_label.astype(residual.maximum.dtype), jnp.nan)
         counted = labelling.counted(labels, residual.ignored_label)
     even = jnp.full_like(t, epsilon) / classes
     s = _weighted((1 - epsilon) * t + even, residual.class_weights)
@@ -118,7 +128,6 @@ def forward(
     op.expect_rank(NAME, "logits", logits, 1, None)
     *batch, classes = logits.shape
     _expect_settings(classes, class_weights, label_smoothing)
-    log_p = log_normalise(op.wide(logits), -1)
     if jnp.issubdtype(jnp.result_type(labels), jnp.integer):
         labels = labelling.checked(NAME, labels, tuple(batch), classes, ignored_label)
         reductions.check(NAME, labels.shape, reduction)
@@ -128,14 +137,16 @@ def forward(
             expected = "None for labels that are not integers"
             raise ValueError(op.complaint(NAME, "ignored_label", expected, ignored_label))
         reductions.expect_pair(NAME, "logits", "labels", logits, labels, reduction)
+    m, log_total = normaliser(op.wide(logits), -1)
     residual = Residual(
-        log_p, labels, logits.dtype, class_weights, label_smoothing, ignored_label, reduction
+        logits, m, log_total, labels, class_weights, label_smoothing, ignored_label, reduction
     )
-    s, counted = _targets(residual)
+    counted = None
     if _of_one_label(residual):
-        losses = -labelling.at_label(log_p, labels)
+        losses = -_log_p_of_label(residual).squeeze(-1)
     else:
-        losses = -jnp.where(s == 0, 0, s * log_p).sum(-1)
+        s, counted = _targets(residual)
+        losses = -jnp.where(s == 0, 0, s * _log_p(residual, logits)).sum(-1)
     return reductions.reduce(losses, reduction, logits.dtype, counted), residual
 
 
@@ -143,14 +154,21 @@ def backward(
     residual: Residual, dy: Float[Array, "*reduced"]
 ) -> tuple[Float[Array, "*batch v"], Float[Array, "*batch v"] | None]:
     """Return (dlogits, dlabels); dlabels is None for integer labels."""
-    log_p, dtype, batch = residual.log_p, residual.dtype, residual.log_p.shape[:-1]
+    logits, labels = residual.logits, residual.labels
+    *batch, classes = logits.shape
+    log_p, dtype = _log_p(residual, logits), logits.dtype
+    if _of_one_label(residual):
+        dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
+        at_label, known = labelling.one_hot(labels, classes)
+        of_label = jnp.broadcast_to(jnp.expm1(_log_p_of_label(residual)), logits.shape)
+        each = jnp.where(at_label, of_label, jnp.exp(log_p))  # (3)
+        return (jnp.where(known[..., None], dl, jnp.nan) * each).astype(dtype), None
     s, counted = _targets(residual)
-    dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
-    # Where s is NaN, of a label that is no class, the gradient is NaN all the same.
-    total = 1 if _of_one_label(residual) else jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
+    dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype, counted)
+    total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
     near_one = jnp.expm1(log_p) * total + (total - s)  # (3)
     dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - s)  # (1)
-    if jnp.issubdtype(residual.labels.dtype, jnp.integer):
+    if jnp.issubdtype(labels.dtype, jnp.integer):
         return dlogits.astype(dtype), None
     by_t = (1 - residual.label_smoothing) * log_p
     dlabels = -dl * _weighted(by_t, residual.class_weights)  # (2)

@@ -2,12 +2,10 @@
 
 Shapes   x, dx: (*shape)   y, dy: shape without the axes, or with them of size 1 (`keepdims`)
 Forward  yⱼ = ln Σₖ e^(xⱼₖ)                             k runs over the axes, j over all others
-         With m = max x and c = x − m one maximum contributes exactly 1 to Σ e^c, and with r the sum
-         of all other terms y = m + log1p(r): every digit of a y near 0 is kept.
+         With m = max x and c = x − m ≤ 0 no term of Σ e^c overflows, and y = m + ln Σ e^c.
 Derive   ∂yⱼ/∂xᵢₖ = 1[i=j] e^(xᵢₖ) / Σₗ e^(xᵢₗ) = 1[i=j] pᵢₖ,   p = softmax(x) over the axes
            ∂L/∂xᵢₖ = Σⱼ dyⱼ ∂yⱼ/∂xᵢₖ = dyᵢ pᵢₖ
-  (1) p  = e^c / (1 + r)
-  (2) dx = dy ⊙ p
+  (1) dx = dy ⊙ p = e^c ⊙ (dy / Σ e^c)
 Saved    x, m, Σ e^c, of which p is had again; not y: a large one has no digits left for e^(x−y).
 Kinks    none.
 Extremes Finite for x = ±1e4. An entry of −∞ counts for nothing and has p = 0; where all are −∞, or
@@ -20,7 +18,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
-from manual_bp.dense.log_softmax import at_maximum
 from manual_bp.reductions import axes as axes_of
 from manual_bp.reductions.axes import Axis
 
@@ -29,7 +26,7 @@ NAME = "logsumexp"
 
 @op.residual
 class Residual:
-    """The input; its maximum over the axes, 0 where that is not finite; and Σ e^c."""
+    """The input; its maximum over the axes, the finite number next to it; and Σ e^c, at least 1."""
 
     x: Float[Array, "*shape"]
     maximum: Float[Array, "*ones"]
@@ -56,14 +53,12 @@ def forward(
     axes = axes_of.listed(NAME, x, axis)
     x_wide = op.wide(x)
     m = x_wide.max(axes, keepdims=True, initial=-jnp.inf)
-    m = jnp.where(jnp.isfinite(m), m, 0)
+    m = jnp.clip(m, jnp.finfo(m.dtype).min, jnp.finfo(m.dtype).max)
     c = x_wide - jnp.broadcast_to(m, x.shape)
-    exp_c, top = jnp.exp(c), at_maximum(c)
-    r = (exp_c - top).sum(axes, keepdims=True) + (top.sum(axes, keepdims=True) - 1)
-    y = (m + jnp.log1p(r)).reshape(axes_of.kept(x.shape, axes, keepdims=keepdims))
+    total = jnp.exp(c).sum(axes, keepdims=True)
+    y = (m + jnp.log(total)).reshape(axes_of.kept(x.shape, axes, keepdims=keepdims))
     # The sum is 0 where every entry is −∞, and at least 1 elsewhere.
-    total = jnp.maximum(1 + r, 1)
-    return y.astype(x.dtype), Residual(x, m, total, axes, keepdims)
+    return y.astype(x.dtype), Residual(x, m, jnp.maximum(total, 1), axes, keepdims)
 
 
 def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Array, "*shape"]]:
@@ -71,7 +66,7 @@ def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Ar
     x, axes = residual.x, residual.axes
     reduced = axes_of.kept(x.shape, axes, keepdims=residual.keepdims)
     dy = op.expect_cotangent(NAME, dy, reduced, x.dtype)
-    exp_c = jnp.exp(op.wide(x) - jnp.broadcast_to(residual.maximum, x.shape))
-    p = exp_c / jnp.broadcast_to(residual.total, x.shape)  # (1)
-    dx = axes_of.spread(op.wide(dy), x.shape, axes) * p  # (2)
+    c = op.wide(x) - jnp.broadcast_to(residual.maximum, x.shape)
+    dy_each = op.wide(dy).reshape(residual.total.shape) / residual.total
+    dx = jnp.exp(c) * jnp.broadcast_to(dy_each, x.shape)  # (1)
     return (dx.astype(x.dtype),)
