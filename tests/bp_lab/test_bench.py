@@ -230,7 +230,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 KEYS = {
     *("name", "kind", "size", "dtype", "peer", "time_ratio", "memory_ratio", "compile_ratio"),
-    *("torch_time_ratio", "limit_share", "seconds"),
+    *("error_ratio", "torch_time_ratio", "limit_share", "seconds"),
 }
 
 
@@ -249,6 +249,11 @@ def test_bench_measures_prints_writes_draws_and_compares(manual_bp_command, tiny
         assert measured["torch_time_ratio"] is None
         for key in ("time_ratio", "memory_ratio", "compile_ratio", "limit_share", "seconds"):
             assert 0 < measured[key] < math.inf
+        if measured["kind"] == "model":
+            assert measured["error_ratio"] is None
+        else:
+            assert 0.1 < measured["error_ratio"] < 10
+    assert result["geometric_means"]["float32"]["op"]["error_ratio"] > 0.1
     assert result["geometric_means"]["float32"]["all"]["rows"] == 3
     assert result["complete"]
     assert result["threads"] >= 1
