@@ -240,6 +240,13 @@ def bench(
         Path | None,
         typer.Option(metavar="OLD.json", help="What --json wrote; status 1 where it was better."),
     ] = None,
+    scaling: Annotated[
+        bool,
+        typer.Option(
+            "--scaling",
+            help="How time and memory grow with batch, width, depth, sequence length and window.",
+        ),
+    ] = False,
 ) -> None:
     """Time every op and model beside jax.grad and PyTorch; or a check beside check_grads."""
     from bp_lab.commands import bench as command
@@ -253,6 +260,7 @@ def bench(
         json=json,
         plot=plot,
         old=compare,
+        scaling=scaling,
     )
     raise typer.Exit(status)
 

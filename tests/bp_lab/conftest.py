@@ -1,12 +1,16 @@
 """What the tests of the shell share."""
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from bp_lab import cli
+from bp_lab.bench import limits, models, torch_side
+from bp_lab.runs import Config
+from jax_ref import cases
 
 
 @dataclass(frozen=True)
@@ -31,3 +35,28 @@ def manual_bp_command(
         return Outcome(int(stopped.value.code or 0), texts.out, texts.err)
 
     return run
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A registry of two ops and one model, all small, on a machine that is quickly measured."""
+    monkeypatch.chdir(tmp_path)
+    chosen = [
+        replace(case, bench=((sizes, {}),))
+        for case in cases.registry
+        for name, sizes in (
+            ("relu", {"batch": (5, 3)}),
+            ("linear", {"batch": (5,), "n": 3, "m": 4}),
+        )
+        if case.name == name
+    ]
+    monkeypatch.setattr(cases, "registry", tuple(chosen))
+    config = Config(model="mlp", hidden=(5,), optimizer="sgd", weight_decay=0.0)
+    monkeypatch.setattr(models, "MODELS", (models.Model(config, 4, (3, 2)),))
+    monkeypatch.setitem(limits.GEMM_SIDES, "cpu", 64)
+    monkeypatch.setattr(torch_side, "available", lambda: False)
+    for cached in (limits.gemm_rate, limits._copy_rate):
+        cached.cache_clear()
+    yield
+    for cached in (limits.gemm_rate, limits._copy_rate):
+        cached.cache_clear()

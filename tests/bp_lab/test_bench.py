@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bp_lab.bench import checker, compare, flops, limits, measure, models, ops, torch_side
+from bp_lab.bench import checker, compare, flops, measure, models, ops
 from bp_lab.bench.measure import Budget, Spread
 from bp_lab.bench.program import Program
 from bp_lab.bench.row import Row, geometric_mean, geometric_means, memory_ratio
 from bp_lab.commands import bench as command
 from bp_lab.errors import InputError
-from bp_lab.runs import Config
-from jax_ref import cases
 
 
 @dataclass
@@ -203,34 +200,9 @@ def test_a_file_that_the_benchmark_did_not_write_is_refused(tmp_path: Path, cont
         compare.load(path)
 
 
-@pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A registry of two ops and one model, all small, on a machine that is quickly measured."""
-    monkeypatch.chdir(tmp_path)
-    chosen = [
-        replace(case, bench=((sizes, {}),))
-        for case in cases.registry
-        for name, sizes in (
-            ("relu", {"batch": (5, 3)}),
-            ("linear", {"batch": (5,), "n": 3, "m": 4}),
-        )
-        if case.name == name
-    ]
-    monkeypatch.setattr(cases, "registry", tuple(chosen))
-    config = Config(model="mlp", hidden=(5,), optimizer="sgd", weight_decay=0.0)
-    monkeypatch.setattr(models, "MODELS", (models.Model(config, 4, (3, 2)),))
-    monkeypatch.setitem(limits.GEMM_SIDES, "cpu", 64)
-    monkeypatch.setattr(torch_side, "available", lambda: False)
-    for cached in (limits.gemm_rate, limits._copy_rate):
-        cached.cache_clear()
-    yield
-    for cached in (limits.gemm_rate, limits._copy_rate):
-        cached.cache_clear()
-
-
 KEYS = {
     *("name", "kind", "size", "dtype", "peer", "time_ratio", "memory_ratio", "compile_ratio"),
-    *("torch_time_ratio", "limit_share", "seconds"),
+    *("error_ratio", "torch_time_ratio", "limit_share", "seconds"),
 }
 
 
@@ -249,6 +221,11 @@ def test_bench_measures_prints_writes_draws_and_compares(manual_bp_command, tiny
         assert measured["torch_time_ratio"] is None
         for key in ("time_ratio", "memory_ratio", "compile_ratio", "limit_share", "seconds"):
             assert 0 < measured[key] < math.inf
+        if measured["kind"] == "model":
+            assert measured["error_ratio"] is None
+        else:
+            assert 0.1 < measured["error_ratio"] < 10
+    assert result["geometric_means"]["float32"]["op"]["error_ratio"] > 0.1
     assert result["geometric_means"]["float32"]["all"]["rows"] == 3
     assert result["complete"]
     assert result["threads"] >= 1

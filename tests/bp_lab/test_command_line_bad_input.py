@@ -165,6 +165,13 @@ def test_a_damaged_configuration(manual_bp_command, tmp_path: Path, content: str
         (("bench", "--json", "no/where.json"), "bench: --json: expected a file in an existing fo"),
         (("bench", "--plot", "no/where.png"), "bench: --plot: expected a file in an existing fol"),
         (("bench", "--compare", "none.json"), "bench: --compare: expected a file that --json wro"),
+        (
+            ("bench", "--scaling", "none"),
+            "bench: NAME: expected part of one of mlp step, sgd by ba",
+        ),
+        (("bench", "--scaling", "checker"), "bench: NAME: expected part of one of mlp step, sgd b"),
+        (("bench", "--scaling", "conv", "--kind", "model"), "bench: --kind: expected that of one "),
+        (("bench", "--scaling", "--compare", "b.json"), "bench: --compare: expected nothing besid"),
         (("experiment", "x"), "experiment: name: expected one of vanishing-gradients, symmetry"),
         (("experiment", "symmetry", "--out", "no"), "experiment: --out: expected an existing fold"),
     ],

@@ -24,11 +24,13 @@ class Contest:
       ours: hand-written.
       peers: what is differentiated by JAX, by the name of what it is written with.
       torch: what makes PyTorch's side; None where there is none.
+      error_ratio: of the name of a peer, our rounding error over its; None where it is not known.
     """
 
     ours: Program
     peers: Mapping[str, Program]
     torch: Callable[[], Side] | None = None
+    error_ratio: Callable[[str], float | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,12 @@ class Settings:
     Attributes:
       budget: of the pairs with JAX, and of those with PyTorch.
       compiles: how often both programs are compiled.
+      accuracy: whether rounding errors are measured as well.
     """
 
     budget: Budget
     compiles: int
+    accuracy: bool = True
 
 
 @dataclass
@@ -84,6 +88,8 @@ def measured(subject: Subject, settings: Settings, notes: Notes) -> Row:
         name, other = _fastest_form(contest)
         product_flops = min(product_flops, contest.peers[name].product_flops())
         beside = {"peer": name, **_beside_peer(ours, other, contest, name, settings)}
+        if settings.accuracy and contest.error_ratio is not None:
+            beside["error_ratio"] = contest.error_ratio(name)
     else:
         notes.add(subject, "no peer: what it is written with is not installed")
         alone = np.asarray([ours.run() for _ in range(measure.WARM_UP + settings.budget.least)])

@@ -81,8 +81,13 @@ MODELS = (
 def subjects(dtype: str) -> Iterator[Subject]:
     """Yield every model in a dtype."""
     for model in MODELS:
-        chosen = replace(model, config=replace(model.config, dtype=dtype))
-        yield Subject(chosen.name, "model", chosen.size, dtype, _preparation(chosen))
+        yield subject(model, dtype)
+
+
+def subject(model: Model, dtype: str) -> Subject:
+    """Return a model in a dtype."""
+    chosen = replace(model, config=replace(model.config, dtype=dtype))
+    return Subject(chosen.name, "model", chosen.size, dtype, _preparation(chosen))
 
 
 def _preparation(model: Model) -> Callable[[], Contest]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bp_lab.bench import peers, torch_side
+from bp_lab.bench import accuracy, peers, torch_side
 from bp_lab.bench.contest import Contest, Subject
 from bp_lab.bench.peers.flax_cells import name_of
 from bp_lab.bench.peers.peer import Peer
@@ -20,13 +20,13 @@ def subjects(dtype: str) -> Iterator[Subject]:
     """Yield every case of the registry at its sizes for the benchmark."""
     for case in cases.registry:
         for sizes, options in case.bench:
-            yield Subject(
-                case.name,
-                "op",
-                _in_words(sizes, options),
-                dtype,
-                _preparation(case, sizes, options, dtype),
-            )
+            yield subject(case, sizes, options, dtype)
+
+
+def subject(case: Case, sizes: Sizes, options: Options, dtype: str) -> Subject:
+    """Return a case at one size, with one set of options."""
+    prepare = _preparation(case, sizes, options, dtype)
+    return Subject(case.name, "op", _in_words(sizes, options), dtype, prepare)
 
 
 def _in_words(sizes: Sizes, options: Options) -> str:
@@ -44,16 +44,30 @@ def _preparation(case: Case, sizes: Sizes, options: Options, dtype: str) -> Call
     def prepare() -> Contest:
         args = case.arguments(sizes, dtype, seed=0)
         dy = cotangents(case.op, args, options)
+        forms = {peer.name: peer for peer in fitting(peers.table[case.op_name], args, options)}
         return Contest(
             Program(by_hand(case.op, options), (args, dy)),
-            {
-                peer.name: by_autodiff(peer, args, dy, options)
-                for peer in fitting(peers.table[case.op_name], args, options)
-            },
+            {name: by_autodiff(peer, args, dy, options) for name, peer in forms.items()},
             torch_side.of_op(case.op_name, args, dy, options),
+            lambda name: error_ratio(case, sizes, options, dtype, forms[name]),
         )
 
     return prepare
+
+
+def error_ratio(case: Case, sizes: Sizes, options: Options, dtype: str, peer: Peer) -> float | None:
+    """Return our rounding error over the peer's; None in float64, the truth's."""
+    if dtype == "float64":
+        return None
+    args = case.arguments({**sizes, **accuracy.SMALLER.get(case.op_name, {})}, dtype, seed=0)
+    by_ours = by_hand(case.op, options)
+    return accuracy.error_ratio(
+        lambda args, dy: by_ours(args, dy)[1],
+        accuracy.of_peer(peer, options),
+        accuracy.of_function(case.reference, options),
+        args,
+        cotangents(case.op, args, options),
+    )
 
 
 def fitting(forms: Sequence[Peer], args: tuple[Any, ...], options: Options) -> list[Peer]:

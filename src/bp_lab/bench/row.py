@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 KINDS = ("op", "model")
-RATIOS = ("time_ratio", "memory_ratio", "compile_ratio", "torch_time_ratio")
+RATIOS = ("time_ratio", "memory_ratio", "error_ratio", "compile_ratio", "torch_time_ratio")
 LEAST_BYTES = 2**10
 LEAST_SHARE = 0.01
 
@@ -27,6 +27,7 @@ class Row:
       time_ratio: median of the ratios of neighbouring runs.
       time_ratio_quartiles: of those ratios.
       memory_ratio: of temporary bytes, by `memory_ratio`.
+      error_ratio: of the rounding errors of the cotangents, by `accuracy`; of ops alone.
       compile_ratio: of the seconds to trace, lower and compile; median of ratios as well.
       torch_time_ratio: as `time_ratio`, to PyTorch eager.
       torch_time_ratio_quartiles: of those ratios.
@@ -62,6 +63,7 @@ class Row:
     time_ratio: float | None = None
     time_ratio_quartiles: tuple[float, float] | None = None
     memory_ratio: float | None = None
+    error_ratio: float | None = None
     compile_ratio: float | None = None
     peer_seconds: float | None = None
     peer_temporary_bytes: int | None = None

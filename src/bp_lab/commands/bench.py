@@ -1,6 +1,7 @@
 """`manual-bp bench`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from bp_lab.bench import catalogue, checker, compare, limits, machine
 from bp_lab.bench.contest import Notes, Settings, Subject, measured
 from bp_lab.bench.measure import Budget
 from bp_lab.bench.row import KINDS, Row, geometric_means
+from bp_lab.commands import bench_scaling
 from bp_lab.commands import bench_tables as tables
 from bp_lab.errors import FAILED, INTERRUPTED, InputError
 from bp_lab.files import write_json
@@ -35,8 +37,11 @@ def run(
     json: Path | None,
     plot: Path | None,
     old: Path | None,
+    scaling: bool,
 ) -> int:
     """Measure what the filters leave, print it, and write it where asked.
+
+    With `scaling` it is the sweeps that are measured.
 
     The status is 1 where something got worse than in the old file, 130 after Ctrl-C, when what was
     measured until then is printed and written.
@@ -46,14 +51,19 @@ def run(
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = max(console.width, tables.WIDTH)
+    settings = QUICK if quick else FULL
+    if pairs is not None:
+        settings = replace(settings, budget=Budget(pairs, pairs))
+    if scaling:
+        _expect_none("--scaling", {"--compare": old})
+        settings = replace(settings, compiles=1, accuracy=False)
+        given = (names, kinds, list(dict.fromkeys(dtypes)), settings)
+        return bench_scaling.run(*given, quick=quick, json=json, plot=plot, console=console)
     if CHECKER in names:
         _expect_alone(names, {"--plot": plot, "--compare": old, "--kind": kinds})
         return _checker(CHECKER_PAIRS if pairs is None else pairs, json, console)
     subjects = _chosen(names, kinds, dict.fromkeys(dtypes))
     before = None if old is None else _expect_common(compare.load(old), subjects, old)
-    settings = QUICK if quick else FULL
-    if pairs is not None:
-        settings = Settings(Budget(pairs, pairs), settings.compiles)
     rows, notes, whole = _measured(subjects, settings, console)
     tables.show(rows, notes, console)
     if json is not None:
@@ -89,9 +99,13 @@ def _expect_settings(
 def _expect_alone(names: Sequence[str], given: dict[str, Any]) -> None:
     if len(names) > 1:
         raise InputError("bench", "NAME", f"{CHECKER!r} by itself", " ".join(names))
+    _expect_none(repr(CHECKER), given)
+
+
+def _expect_none(beside: str, given: dict[str, Any]) -> None:
     for option, value in given.items():
         if value:
-            raise InputError("bench", option, f"nothing beside {CHECKER!r}", value)
+            raise InputError("bench", option, f"nothing beside {beside}", value)
 
 
 def _chosen(names: Sequence[str], kinds: Sequence[str], dtypes: Any) -> list[Subject]:

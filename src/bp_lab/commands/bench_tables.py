@@ -14,7 +14,7 @@ from bp_lab.bench.contest import Notes
 from bp_lab.bench.row import Row, geometric_means, shown
 
 WIDTH = 120  # characters, where it is not a terminal that is written to
-HEADS = ("time", "quartiles", "memory", "compile", "ms", "limit", "torch")
+HEADS = ("time", "quartiles", "memory", "error", "compile", "ms", "limit", "torch")
 
 
 def plain(text: str) -> str:
@@ -27,19 +27,24 @@ def show(rows: Sequence[Row], notes: Notes, console: Console) -> None:
     means = geometric_means(rows)
     for dtype in means:
         console.print(_table([row for row in rows if row.dtype == dtype], dtype, means[dtype]))
-    for line in notes.lines:
+    show_where(notes, [row.pairs for row in rows], console)
+    console.print(
+        "Time, memory and compile: ours to jax.grad's; error: our rounding errors to its, both to "
+        "the float64 truth; torch: our time to PyTorch eager's; all are below 1 where ours is "
+        "better. Limit: what a matrix product and a copy would need of our time.",
+        soft_wrap=True,
+    )
+
+
+def show_where(notes: Notes, pairs: Sequence[int], console: Console) -> None:
+    """Print what could not be measured, where it was measured, and by how many pairs."""
+    for line in dict.fromkeys(notes.lines):
         console.print(Text(line), soft_wrap=True)
     said = [machine.device(), f"{machine.threads()} threads"]
     said += [f"{name} {version}" for name, version in machine.versions().items()]
-    if rows:
-        said.append(f"medians of {_span([row.pairs for row in rows])} pairs")
+    if pairs:
+        said.append(f"medians of {_span(pairs)} pairs")
     console.print(Text(", ".join(said)), soft_wrap=True)
-    console.print(
-        "Time, memory and compile: ours to jax.grad's; torch: our time to PyTorch eager's; all are "
-        "below 1 where ours is better. Limit: what a matrix product and a copy would need of our "
-        "time.",
-        soft_wrap=True,
-    )
 
 
 def _span(numbers: Sequence[int]) -> str:
@@ -67,6 +72,7 @@ def _table(rows: Sequence[Row], dtype: str, means: Mapping[str, Mapping[str, Any
             shown(row.time_ratio),
             f"{shown(low)}–{shown(high)}" if row.time_ratio_quartiles else "–",
             shown(row.memory_ratio),
+            shown(row.error_ratio),
             shown(row.compile_ratio),
             f"{1e3 * row.seconds:.3g}",
             f"{100 * row.limit_share:.0f} %",
@@ -82,6 +88,7 @@ def _table(rows: Sequence[Row], dtype: str, means: Mapping[str, Mapping[str, Any
                 shown(mean["time_ratio"]),
                 "",
                 shown(mean["memory_ratio"]),
+                shown(mean["error_ratio"]),
                 shown(mean["compile_ratio"]),
                 "",
                 "",
