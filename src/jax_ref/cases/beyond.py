@@ -46,13 +46,13 @@ def _without_nan(x: jax.Array) -> jax.Array:
 class _NaNAsSum:
     """A loss of every sample, but that of one with bad input, NaN under `jit`, is read as Σ x."""
 
-    def __init__(self, op: Any) -> None:
-        self._op = op
+    def __init__(self, op: Any, **settings: Any) -> None:
+        self._op, self._settings = op, {**settings, "reduction": "none"}
 
     def forward(self, x: jax.Array, *args: Any) -> tuple[jax.Array, Any]:
         """Return the losses of the samples and the residual."""
         # Labels whose values can be read are refused; under `jit` they cannot.
-        forward = jax.jit(lambda *args: self._op.forward(*args, reduction="none"))
+        forward = jax.jit(lambda *args: self._op.forward(*args, **self._settings))
         losses, residual = forward(x, *args)
         return jnp.where(jnp.isnan(losses), _of_sample(x), losses), residual
 
@@ -85,13 +85,13 @@ def _unknown_labels(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
     return normal(rng, len(labels), n), labels
 
 
-def _known(name: str) -> Any:
+def _known(name: str, **settings: Any) -> Any:
     """Return the reference of a loss, of samples with an unknown label Σ x."""
 
     def reference(x: jax.Array, labels: jax.Array) -> jax.Array:
         known = (labels >= 0) & (labels < x.shape[-1])
         chosen = jnp.where(known, labels, 0)
-        losses = references.losses.table[name](x, chosen, reduction="none")
+        losses = references.losses.table[name](x, chosen, reduction="none", **settings)
         return jnp.where(known, losses, x.sum(-1))
 
     return reference
@@ -249,13 +249,18 @@ cases: tuple[Case, ...] = (
     *(
         Case(
             name,
-            _NaNAsSum(getattr(manual_bp, name)),
-            _known(name),
+            _NaNAsSum(getattr(manual_bp, name), **settings),
+            _known(name, **settings),
             _unknown_labels,
             ({"n": 5},),
-            variant="unknown labels",
+            variant=", ".join(["unknown labels", *settings]),
         )
-        for name in ("softmax_cross_entropy", "negative_log_likelihood", "multiclass_hinge")
+        for name, settings in (
+            ("softmax_cross_entropy", {}),
+            ("softmax_cross_entropy", {"label_smoothing": 0.3}),
+            ("negative_log_likelihood", {}),
+            ("multiclass_hinge", {}),
+        )
     ),
     Case(
         "ctc",

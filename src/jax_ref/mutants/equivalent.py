@@ -17,6 +17,9 @@ _EVEN_LENGTH = (
     "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
 )
 
+_TAPS_ARE_RIGHT = "A product for each tap is right in any case; where it is faster was measured."
+
+_TAPS = "return groups {} or max(strides) {}"
 _TANH = "return 4 * sigmoid_slope{} # (2)"
 _CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - s) # (1)"
 _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtype(dtype)"
@@ -49,6 +52,13 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "e, above = jnp.exp(-jnp.abs(u)), u > 0",
             "At u = 0 both expansions are the same, as e^(−2u) is 1.",
         ),
+    ),
+    "convolution/kernels.py": tuple(
+        (_TAPS.format("> 1", "> 1"), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
+        for mistake in (
+            *((more, "> 1") for more in (">= 1", "> 0", "> -1")),
+            *(("> 1", more) for more in (">= 1", "> 0", "> -1")),
+        )
     ),
     "logistic.py": (
         (_TANH.format("(2 * u)"), _TANH.format("(-2 * u)"), _EVEN),

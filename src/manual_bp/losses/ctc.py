@@ -21,7 +21,7 @@ Derive   Let β_τ(j) be that of steps τ+1 … T−1 if they start behind j:
          and P as the sum of α_τ β_τ cancels what the α and β of a step are relative to.
          Behind the log-softmax, as in `softmax_cross_entropy` with soft labels γ:
   (4) du_τ = dℓ (p_τ − γ_τ) for τ < T, 0 beyond
-Saved    ln p, ln α, ℓ, the lengths, z and where 2 may be skipped.      Kinks   none.
+Saved    ln p, ln α, ℓ, the lengths, z and from where it may go by 2.      Kinks   none.
 Lengths  Steps from T on and labels from L on are padding and may hold anything. T = 0 emits
          nothing: ℓ is 0 where L = 0, and else +∞.
 Edges    Labels that T steps are too few for, at one a label and one between equal ones, have P = 0:
@@ -36,6 +36,7 @@ Source   Graves, Fernández, Gomez & Schmidhuber 2006, "Connectionist temporal c
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -57,7 +58,8 @@ NAME = "ctc"
 class Residual:
     """Logarithms of p, and of α over its largest; the losses; what the paths go through.
 
-    `ends` is 0 at the two last places of each sample and −∞ elsewhere; `dtype` is the logits'.
+    `ends` is 0 at the two last places of each sample and −∞ elsewhere; `onto` says from where it may
+    go by 2; `dtype` is the logits'.
     """
 
     log_p: Float[Array, "*batch t v"]
@@ -65,7 +67,7 @@ class Residual:
     losses: Float[Array, "*batch"]
     ends: Float[Array, "*batch places"]
     z: Integer[Array, "*batch places"]
-    skips: Bool[Array, "*batch places"]
+    onto: Bool[Array, "*batch places"]
     steps: Integer[Array, "*batch"]
     dtype: Any = op.static()
     reduction: Reduction = op.static()
@@ -95,7 +97,7 @@ def _along(n: int, like: jax.Array) -> jax.Array:
     return jax.lax.broadcasted_iota(like.dtype, (*(1,) * like.ndim, n), like.ndim)
 
 
-def _moved(x: jax.Array, places: int, fill: Any) -> jax.Array:
+def _moved(x: jax.Array, places: int, fill: Any = -np.inf) -> jax.Array:
     """Return x with every place moved on by as many places, back if they are negative."""
     around = [*[(0, 0, 0)] * (x.ndim - 1), (places, -places, 0)]
     return jax.lax.pad(x, jnp.asarray(fill, x.dtype), around)
@@ -106,7 +108,7 @@ def _finite(logs: jax.Array) -> jax.Array:
     return jnp.maximum(logs, jnp.finfo(logs.dtype).min)
 
 
-def _either(*ways: jax.Array) -> jax.Array:
+def _either(ways: Sequence[jax.Array]) -> jax.Array:
     """Return the logarithm of the sum of what the ways are logarithms of; any may be −∞."""
     top = _finite(functools.reduce(jnp.maximum, ways))
     return top + jnp.log(functools.reduce(jnp.add, [jnp.exp(way - top) for way in ways]))
@@ -171,7 +173,8 @@ def forward(
         sound = sound & (length >= 0) & (length <= bound)
     z = jnp.full((*batch, 2 * most + 1), blank, labels.dtype)
     z = z.at[..., 1::2].set(jnp.where(known & counted, labels, blank))
-    skips = (z != blank) & (z != _moved(z, 2, blank))
+    behind, beyond = _moved(z, 2, blank), _moved(z, -2, blank)
+    skips, onto = (z != blank) & (z != behind), (beyond != blank) & (beyond != z)
     place = _along(2 * most + 1, lengths)
     from_end = 2 * lengths[..., None] - place
     log_p = log_normalise(op.wide(logits), -1)
@@ -181,8 +184,8 @@ def forward(
         carry: tuple[jax.Array, jax.Array], now: tuple[jax.Array, jax.Array]
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         (log_alpha, scale), (number, emitted) = carry, now
-        by_two = jnp.where(skips, _moved(log_alpha, 2, -jnp.inf), -jnp.inf)
-        either = _either(log_alpha, _moved(log_alpha, 1, -jnp.inf), by_two)
+        by_two = jnp.where(skips, _moved(log_alpha, 2), -jnp.inf)
+        either = _either((log_alpha, _moved(log_alpha, 1), by_two))
         moved, top = _relative(emitted + either)
         log_alpha = jnp.where((number < steps)[..., None], moved, log_alpha)
         return (log_alpha, jnp.where(number < steps, scale + top, scale)), log_alpha
@@ -195,7 +198,7 @@ def forward(
     log_end = scale + top + jnp.log(jnp.exp(at_end).sum(-1))
     losses = jnp.where(sound, -log_end, jnp.nan)
     loss = reductions.reduce(losses, reduction, logits.dtype)
-    return loss, Residual(log_p, log_alpha, losses, ends, z, skips, steps, logits.dtype, reduction)
+    return loss, Residual(log_p, log_alpha, losses, ends, z, onto, steps, logits.dtype, reduction)
 
 
 def backward(
@@ -206,14 +209,12 @@ def backward(
     *batch, time, classes = log_p.shape
     dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
 
-    onto = _moved(residual.skips, -2, fill=False)
-
     # The carry is ln p β of the step behind: XLA's CPU code moves what it has faster than what it
     # has yet to compute.
     def step(ahead: jax.Array, now: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         number, emitted = now
-        by_two = jnp.where(onto, _moved(ahead, -2, -jnp.inf), -jnp.inf)
-        before, _ = _relative(_either(ahead, _moved(ahead, -1, -jnp.inf), by_two))  # (2)
+        by_two = jnp.where(residual.onto, _moved(ahead, -2), -jnp.inf)
+        before, _ = _relative(_either((ahead, _moved(ahead, -1), by_two)))  # (2)
         last = (number + 1 >= residual.steps)[..., None]
         log_beta = jnp.where(last, residual.ends, before)  # (1)
         return emitted + log_beta, log_beta

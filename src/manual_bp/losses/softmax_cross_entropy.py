@@ -96,7 +96,7 @@ def _of_one_label(residual: Residual) -> bool:
     """Return whether s is 1 at an integer label and 0 elsewhere, so that no sum is needed."""
     settings = residual.class_weights, residual.ignored_label
     integer = jnp.issubdtype(residual.labels.dtype, jnp.integer)
-    return integer and settings == (None, None) and residual.label_smoothing == 0
+    return integer and settings == (None, None) and not residual.label_smoothing
 
 
 def forward(
