@@ -58,8 +58,8 @@ NAME = "ctc"
 class Residual:
     """Logarithms of p, and of α over its largest; the losses; what the paths go through.
 
-    `ends` is 0 at the two last places of each sample and −∞ elsewhere; `onto` says from where it may
-    go by 2; `dtype` is the logits'.
+    `ends` is 0 at the two last places of each sample and −∞ elsewhere; a path may go by 2 from
+    where `onto` is true; `dtype` is the logits'.
     """
 
     log_p: Float[Array, "*batch t v"]
