@@ -40,14 +40,33 @@ def counted(labels: Integer[Array, "*batch"], ignored: int | None) -> Bool[Array
     return None if ignored is None else labels != np.asarray(ignored).astype(labels.dtype)
 
 
+def known(labels: Integer[Array, "*batch"], classes: int) -> Bool[Array, "*batch"]:
+    """Return where a label is a class."""
+    return (labels >= 0) & (labels < classes)
+
+
 def at_label(
     x: Float[Array, "*batch v"], labels: Integer[Array, "*batch"]
 ) -> Float[Array, "*batch"]:
     """Return the entry of each sample at its label, NaN for a label that is no class."""
-    known = (labels >= 0) & (labels < x.shape[-1])
     # A negative index would count from the end.
-    places = jnp.where(known, labels, x.shape[-1])[..., None]
+    places = jnp.where(known(labels, x.shape[-1]), labels, x.shape[-1])[..., None]
     return jnp.take_along_axis(x, places, -1, mode="fill").squeeze(-1)
+
+
+def with_label(
+    x: Float[Array, "*batch v"], labels: Integer[Array, "*batch"], of_label: Float[Array, "*batch"]
+) -> Float[Array, "*batch v"]:
+    """Return x with the entry of each sample at its label another; as it is where that is no class.
+
+    By a scatter: a comparison with every class would make XLA's CPU code write x out before.
+    """
+    classes = x.shape[-1]
+    rows = x.reshape(-1, classes)
+    # A negative index would count from the end.
+    places = jnp.where(labels >= 0, labels, classes).reshape(-1)
+    each = jnp.arange(len(rows), dtype=places.dtype)
+    return rows.at[each, places].set(of_label.reshape(-1), mode="drop").reshape(x.shape)
 
 
 def one_hot(
@@ -55,4 +74,4 @@ def one_hot(
 ) -> tuple[Bool[Array, "*batch v"], Bool[Array, "*batch"]]:
     """Return where a class is the label, (*batch, v), and where a label is a class, (*batch,)."""
     each = jnp.arange(classes, dtype=labels.dtype).reshape(*(1,) * labels.ndim, -1)
-    return labels[..., None] == each, (labels >= 0) & (labels < classes)
+    return labels[..., None] == each, known(labels, classes)

@@ -64,8 +64,9 @@ def forward(
     at_label, known = labelling.one_hot(labels, classes)
     s = op.wide(scores)
     of_label = labelling.at_label(s, labels)[..., None]
-    missing = jnp.where(at_label, 0, s - jnp.broadcast_to(of_label, s.shape) + margin)
-    losses = jnp.where(known, jnp.maximum(missing, 0).sum(-1), jnp.nan)
+    missing = jnp.maximum(s - jnp.broadcast_to(of_label, s.shape) + margin, 0)
+    missing = jnp.where(at_label, 0, missing)
+    losses = jnp.where(known, missing.sum(-1), jnp.nan)
     loss = reductions.reduce(losses, reduction, scores.dtype)
     return loss, Residual(missing > 0, labels, scores.dtype, reduction)
 
@@ -76,7 +77,9 @@ def backward(
     """Return (dscores, dlabels); dlabels is None."""
     within, labels, dtype = residual.within, residual.labels, residual.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, labels.shape, dtype)
-    at_label, known = labelling.one_hot(labels, within.shape[-1])
-    slope = within.astype(dl.dtype)
-    dscores = dl * jnp.where(at_label, -slope.sum(-1, keepdims=True), slope)  # (1)
-    return jnp.where(known[..., None], dscores, jnp.nan).astype(dtype), None
+    dl = jnp.where(labelling.known(labels, within.shape[-1])[..., None], dl, jnp.nan)
+    # Not dl times 0 or 1, of which XLA makes a choice between dl and 0 that NaN does not survive.
+    of_class, of_none = (jnp.broadcast_to(slope, within.shape) for slope in (dl, 0 * dl))
+    each = jnp.where(within, of_class, of_none)
+    dscores = labelling.with_label(each, labels, -each.sum(-1))  # (1)
+    return dscores.astype(dtype), None

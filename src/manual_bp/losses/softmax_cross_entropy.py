@@ -159,10 +159,10 @@ def backward(
     log_p, dtype = _log_p(residual, logits), logits.dtype
     if _of_one_label(residual):
         dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
-        at_label, known = labelling.one_hot(labels, classes)
-        of_label = jnp.broadcast_to(jnp.expm1(_log_p_of_label(residual)), logits.shape)
-        each = jnp.where(at_label, of_label, jnp.exp(log_p))  # (3)
-        return (jnp.where(known[..., None], dl, jnp.nan) * each).astype(dtype), None
+        dl = jnp.where(labelling.known(labels, classes)[..., None], dl, jnp.nan)
+        of_label = dl * jnp.expm1(_log_p_of_label(residual))  # (3)
+        each = dl * jnp.exp(log_p)
+        return labelling.with_label(each, labels, of_label.squeeze(-1)).astype(dtype), None
     s, counted = _targets(residual)
     dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype, counted)
     total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
