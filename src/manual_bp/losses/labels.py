@@ -50,23 +50,23 @@ def at_label(
 ) -> Float[Array, "*batch"]:
     """Return the entry of each sample at its label, NaN for a label that is no class."""
     # A negative index would count from the end.
-    places = jnp.where(known(labels, x.shape[-1]), labels, x.shape[-1])[..., None]
+    outside = jnp.iinfo(labels.dtype).max
+    places = jnp.where(known(labels, x.shape[-1]), labels, outside)[..., None]
     return jnp.take_along_axis(x, places, -1, mode="fill").squeeze(-1)
 
 
 def with_label(
-    x: Float[Array, "*batch v"], labels: Integer[Array, "*batch"], of_label: Float[Array, "*batch"]
+    x: Float[Array, "*batch v"],
+    labels: Integer[Array, "*batch"],
+    of_label: Float[Array, "*batch 1"],
 ) -> Float[Array, "*batch v"]:
-    """Return x with the entry of each sample at its label another; as it is where that is no class.
+    """Return x with the entry of each sample at its label another; of labels that are classes.
 
     By a scatter: a comparison with every class would make XLA's CPU code write x out before.
     """
-    classes = x.shape[-1]
-    rows = x.reshape(-1, classes)
-    # A negative index would count from the end.
-    places = jnp.where(labels >= 0, labels, classes).reshape(-1)
-    each = jnp.arange(len(rows), dtype=places.dtype)
-    return rows.at[each, places].set(of_label.reshape(-1), mode="drop").reshape(x.shape)
+    rows = x.reshape(labels.size, x.shape[-1])
+    places = jnp.arange(labels.size), labels.reshape(-1)
+    return rows.at[places].set(of_label.reshape(-1), mode="drop").reshape(x.shape)
 
 
 def one_hot(

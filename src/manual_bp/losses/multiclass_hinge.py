@@ -79,7 +79,7 @@ def backward(
     dl = reductions.per_sample(NAME, dy, residual.reduction, labels.shape, dtype)
     dl = jnp.where(labelling.known(labels, within.shape[-1])[..., None], dl, jnp.nan)
     # Not dl times 0 or 1, of which XLA makes a choice between dl and 0 that NaN does not survive.
-    of_class, of_none = (jnp.broadcast_to(slope, within.shape) for slope in (dl, 0 * dl))
+    of_class, of_none = (jnp.broadcast_to(slope, within.shape) for slope in (dl, dl - dl))
     each = jnp.where(within, of_class, of_none)
-    dscores = labelling.with_label(each, labels, -each.sum(-1))  # (1)
+    dscores = labelling.with_label(each, labels, -each.sum(-1, keepdims=True))  # (1)
     return dscores.astype(dtype), None

@@ -162,7 +162,7 @@ def backward(
         dl = jnp.where(labelling.known(labels, classes)[..., None], dl, jnp.nan)
         of_label = dl * jnp.expm1(_log_p_of_label(residual))  # (3)
         each = dl * jnp.exp(log_p)
-        return labelling.with_label(each, labels, of_label.squeeze(-1)).astype(dtype), None
+        return labelling.with_label(each, labels, of_label).astype(dtype), None
     s, counted = _targets(residual)
     dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype, counted)
     total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
