@@ -50,8 +50,8 @@ def at_label(
 ) -> Float[Array, "*batch"]:
     """Return the entry of each sample at its label, NaN for a label that is no class."""
     # A negative index would count from the end.
-    outside = jnp.iinfo(labels.dtype).max
-    places = jnp.where(known(labels, x.shape[-1]), labels, outside)[..., None]
+    *_, classes = x.shape
+    places = jnp.where(known(labels, classes), labels, classes)[..., None]
     return jnp.take_along_axis(x, places, -1, mode="fill").squeeze(-1)
 
 
@@ -64,9 +64,8 @@ def with_label(
 
     By a scatter: a comparison with every class would make XLA's CPU code write x out before.
     """
-    rows = x.reshape(labels.size, x.shape[-1])
-    places = jnp.arange(labels.size), labels.reshape(-1)
-    return rows.at[places].set(of_label.reshape(-1), mode="drop").reshape(x.shape)
+    places = labels[..., None]
+    return jnp.put_along_axis(x, places, of_label, -1, inplace=False, mode="drop")
 
 
 def one_hot(
