@@ -94,10 +94,13 @@ from manual_bp.losses import (
 )
 from manual_bp.models import (
     chain,
+    checkpointed_stack,
     cnn,
+    layer_stack,
     mlp,
     recurrent,
     resnet,
+    reversible_stack,
 )
 from manual_bp.normalization import (
     batch_norm,
@@ -161,6 +164,7 @@ __all__ = [
     "causal_conv_1d",
     "celu",
     "chain",
+    "checkpointed_stack",
     "clip",
     "cnn",
     "concatenate",
@@ -199,6 +203,7 @@ __all__ = [
     "l2_normalize",
     "layer_norm",
     "layer_norm_lstm",
+    "layer_stack",
     "leaky_relu",
     "linear",
     "linear_column",
@@ -229,6 +234,7 @@ __all__ = [
     "relu",
     "relu6",
     "resnet",
+    "reversible_stack",
     "rms_norm",
     "rnn",
     "scatter_add",

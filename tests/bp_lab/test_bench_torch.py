@@ -14,7 +14,8 @@ from jax_ref import cases
 torch = pytest.importorskip("torch")
 
 # PyTorch has no function of these, and no two or three that make one.
-LACKING = {"sparsemax", "layer_norm_lstm", "stacked"}
+STACKS = {"layer_stack", "checkpointed_stack", "reversible_stack"}
+LACKING = {"sparsemax", "layer_norm_lstm", "stacked", *STACKS}
 # PyTorch takes the slope, 1/6, in float32.
 TOLERANCES = {"hard_sigmoid": 1e-7}
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import jax
 import pytest
 from torch_functions import FUNCTIONS, Tensor, framed, rows, with_entries
 
@@ -464,6 +465,25 @@ def chain(parameters: Any, x: Tensor, *, stages: Any) -> Tensor:
     return x
 
 
+def layer_stack(parameters: Any, x: Tensor, *, layer: Any, segment: int | None = None) -> Tensor:
+    for number in range(len(jax.tree.leaves(parameters)[0])):
+        x = chain(_at(parameters, number), x, stages=layer)
+    return x
+
+
+def reversible_stack(
+    theta: Any, phi: Any, x1: Tensor, x2: Tensor, *, f: Any, g: Any
+) -> tuple[Tensor, Tensor]:
+    for number in range(len(jax.tree.leaves(theta)[0])):
+        x1 = x1 + chain(_at(theta, number), x2, stages=f)
+        x2 = x2 + chain(_at(phi, number), x1, stages=g)
+    return x1, x2
+
+
+def _at(parameters: Any, number: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[number], parameters)
+
+
 def mlp(params: Any, x: Tensor, *, activation: Any, output_activation: Any) -> Tensor:
     *hidden, last = params
     for layer in hidden:
@@ -522,6 +542,8 @@ OPS = {
             *(layer_norm, rms_norm, group_norm, instance_norm, batch_norm),
             *(l2_normalize, weight_norm),
             *(bidirectional, stacked, chain, mlp, cnn, resnet, recurrent),
+            *(layer_stack, reversible_stack),
         )
     },
+    "checkpointed_stack": layer_stack,
 }

@@ -11,7 +11,8 @@ LOW = ("float32", "bfloat16", "float16")
 
 # A composite of few numbers misses the bound now and then by the luck of its inner roundings; the
 # registry holds it in every dtype at inputs that are drawn once.
-FLOAT64_ONLY = ("bidirectional", "chain", "mlp", "stacked")
+STACKS = ("layer_stack", "checkpointed_stack", "reversible_stack")
+FLOAT64_ONLY = ("bidirectional", "chain", "mlp", "stacked", *STACKS)
 
 LABELLED = ("chain", "ctc", "multiclass_hinge", "negative_log_likelihood")
 
@@ -44,6 +45,7 @@ def drawn(draw: st.DrawFn, case: cases.Case) -> tuple[Sizes, Options, str, int]:
         "axes": axes(),
         "space": space,
         "t": steps,
+        "depth": steps,
     }
     sizes = draw(
         st.fixed_dictionaries({name: known.get(name, axis) for name in case.sizes[0]}).filter(

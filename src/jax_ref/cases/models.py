@@ -65,18 +65,68 @@ def _chain_parameters(rng: np.random.Generator, batch: tuple[int, ...], n: int, 
     return (first, (), (), second, ()), normal(rng, *batch, n)
 
 
-def _chain_reference(parameters: Any, x: Any, *, stages: tuple[Stage, ...]) -> Any:
+def _functions(stages: tuple[Stage, ...]) -> list[Callable[..., Any]]:
+    """Return the references of stages, with their settings."""
     functions: dict[Any, Callable[..., Any]] = {
         manual_bp.linear: references.dense.linear,
         manual_bp.log_softmax: references.dense.log_softmax,
         activations.leaky_relu: references.activations.leaky_relu,
+        activations.sigmoid: references.activations.sigmoid,
         activations.tanh: references.activations.tanh,
     }
 
     def bind(stage: Stage) -> Any:
         return lambda x, *theta: functions[stage.op](x, *theta, **dict(stage.settings))
 
-    return references.models.chain(parameters, x, stages=[bind(stage) for stage in stages])
+    return [bind(stage) for stage in stages]
+
+
+def _chain_reference(parameters: Any, x: Any, *, stages: tuple[Stage, ...]) -> Any:
+    return references.models.chain(parameters, x, stages=_functions(stages))
+
+
+STACK_SIZES: tuple[Sizes, ...] = (
+    {"depth": 5, "batch": (4,), "n": 3},
+    {"depth": 1, "batch": (), "n": 2},
+    {"depth": 0, "batch": (2, 2), "n": 3},
+)
+SEGMENTS: tuple[dict[str, int], ...] = ({}, {"segment": 2}, {"segment": 9})
+LAYER = (Stage(manual_bp.linear), Stage(activations.tanh))
+F = (Stage(manual_bp.linear), Stage(activations.tanh), Stage(manual_bp.linear))
+G = (Stage(manual_bp.linear), Stage(activations.sigmoid))
+
+
+def _layers(rng: np.random.Generator, depth: int, *widths: int) -> tuple[Any, ...]:
+    """Return, for each dense layer of a layer, its weights and biases on a first axis of depth."""
+    return tuple(
+        (normal(rng, depth, n, m) / (2 * np.sqrt(n)), normal(rng, depth, m) / 2)
+        for n, m in pairwise(widths)
+    )
+
+
+def _stack(rng: np.random.Generator, depth: int, batch: tuple[int, ...], n: int) -> tuple[Any, ...]:
+    return (*_layers(rng, depth, n, n), ()), normal(rng, *batch, n)
+
+
+def _stack_reference(
+    parameters: Any, x: Any, *, layer: tuple[Stage, ...], segment: int | None = None
+) -> Any:
+    del segment
+    return references.models.layer_stack(parameters, x, layer=_functions(layer))
+
+
+def _reversible(
+    rng: np.random.Generator, depth: int, batch: tuple[int, ...], n: int, m: int
+) -> tuple[Any, ...]:
+    into, out = _layers(rng, depth, n, m, n)
+    theta, phi = (into, (), out), (*_layers(rng, depth, n, n), ())
+    return theta, phi, normal(rng, *batch, n), normal(rng, *batch, n)
+
+
+def _reversible_reference(
+    *given: Any, f: tuple[Stage, ...], g: tuple[Stage, ...]
+) -> tuple[Any, Any]:
+    return references.models.reversible_stack(*given, f=_functions(f), g=_functions(g))
 
 
 def _images(
@@ -198,6 +248,37 @@ cases = (
         _chain_parameters,
         sizes=({"batch": (4,), "n": 3, "m": 5}, {"batch": (), "n": 2, "m": 3}),
         options=({"stages": STAGES},),
+    ),
+    Case(
+        "layer_stack",
+        manual_bp.layer_stack,
+        _stack_reference,
+        _stack,
+        STACK_SIZES,
+        options=({"layer": LAYER},),
+        bench=(({"depth": 16, "batch": (256,), "n": 512}, {"layer": LAYER}),),
+    ),
+    Case(
+        "checkpointed_stack",
+        manual_bp.checkpointed_stack,
+        _stack_reference,
+        _stack,
+        STACK_SIZES,
+        options=tuple({"layer": LAYER, **segment} for segment in SEGMENTS),
+        bench=(({"depth": 16, "batch": (256,), "n": 512}, {"layer": LAYER}),),
+    ),
+    Case(
+        "reversible_stack",
+        manual_bp.reversible_stack,
+        _reversible_reference,
+        _reversible,
+        (
+            {"depth": 3, "batch": (2, 2), "n": 3, "m": 4},
+            {"depth": 1, "batch": (), "n": 2, "m": 1},
+            {"depth": 0, "batch": (3,), "n": 2, "m": 3},
+        ),
+        options=({"f": F, "g": G},),
+        bench=(({"depth": 8, "batch": (256,), "n": 512, "m": 512}, {"f": F, "g": G}),),
     ),
     *(
         Case(

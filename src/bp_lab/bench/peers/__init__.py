@@ -20,6 +20,7 @@ from bp_lab.bench.peers import (
     reductions,
     regularization,
     resampling,
+    stacks,
 )
 from bp_lab.bench.peers.peer import Peer
 
@@ -37,6 +38,7 @@ table: Mapping[str, tuple[Peer, ...]] = MappingProxyType(
         **normalization.table,
         **convolution.table,
         **recurrence.table,
+        **stacks.table,
     }
 )
 

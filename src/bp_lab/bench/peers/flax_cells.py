@@ -15,7 +15,7 @@ CELLS = {"rnn": "SimpleCell", "lstm": "OptimizedLSTMCell", "gru": "GRUCell"}
 
 def name_of(stage: Any) -> str:
     """Return the name of the op of a stage."""
-    return str(stage.op.__name__.rpartition(".")[2])
+    return str(getattr(stage.op, "name", None) or stage.op.__name__.rpartition(".")[2])
 
 
 def parameters(

@@ -1,0 +1,140 @@
+"""Layers of one kind and size, one after the other: a `chain` repeated by `lax.scan`.
+
+Shapes   x, y: one shape, which the layer keeps   θ: parameters, each with a first axis of L
+Forward  x⁰ = x,   xˡ = layer(xˡ⁻¹, θˡ),   l = 1 … L,   y = xᴸ;   the layer is a `chain` of ops
+Derive   L depends on xˡ⁻¹ and θˡ only through xˡ, as in `chain`; from dxᴸ = dy down to dx⁰ = dx,
+  (1) dxˡ⁻¹, dθˡ = layer.backward(residualˡ, dxˡ)
+         The program holds one layer, whatever L is, and so compiles in the time of one.
+Saved    the residuals of all layers, so that memory grows like L; of a residual that keeps a
+         parameter as it is, not that, which θ has already.      Kinks   those of the ops.
+Deep     `checkpointed_stack` computes the same in memory that grows like √L, `reversible_stack` a
+         layer of another form in memory that does not grow.
+Source   Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors"
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jaxtyping import Array, Float
+
+from manual_bp import op
+from manual_bp.models import chain
+from manual_bp.models.chain import Parameters, Stage
+
+NAME = "layer_stack"
+
+
+@op.residual
+class Kept:
+    """The leaves of a residual, without those that are parameters of the layer.
+
+    `places` has for each leaf its place among the parameters, or None.
+    """
+
+    leaves: tuple[Any, ...]
+    places: tuple[int | None, ...] = op.static()
+    structure: Any = op.static()
+
+
+@op.residual
+class Residual:
+    """The parameters, and what is kept of every layer, on a first axis of L."""
+
+    parameters: tuple[Parameters, ...]
+    layers: Kept
+
+
+def forward(
+    parameters: Sequence[Parameters], x: Float[Array, "..."], *, layer: Sequence[Stage]
+) -> tuple[Float[Array, "..."], Residual]:
+    """Return the output of the last layer and the residual.
+
+    Args:
+      parameters: for each stage of the layer the positional arguments behind the signal, () for
+        none, as of `chain`; every array with a first axis of L, 0 or more.
+      x: the signal that enters the first layer.
+      layer: the ops of one layer in order; its output is of the shape and dtype of its input.
+
+    Raises:
+      TypeError: an op refuses a dtype, or the layer changes that of the signal.
+      ValueError: there are not as many sets of parameters as stages, first axes differ, there is no
+        array to tell L from, an op refuses a shape, or the layer changes that of the signal.
+    """
+    parameters = tuple(parameters)
+    (x,) = op.floating(NAME, x=x)
+    expect_layers(NAME, parameters, x, layer)
+
+    def climb(x: jax.Array, theta: Any) -> tuple[jax.Array, Kept]:
+        y, residual = chain.forward(theta, x, stages=layer)
+        return y, _kept(residual, theta)
+
+    y, layers = jax.lax.scan(climb, x, parameters)
+    return y, Residual(parameters, layers)
+
+
+def backward(
+    residual: Residual, dy: Float[Array, "..."]
+) -> tuple[tuple[Parameters, ...], Float[Array, "..."]]:
+    """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
+
+    def descend(dx: jax.Array, saved: tuple[Any, Kept]) -> tuple[jax.Array, Any]:
+        theta, kept = saved
+        dtheta, dx = chain.backward(_whole(kept, theta), dx)  # (1)
+        return dx, dtheta
+
+    saved = (residual.parameters, residual.layers)
+    dx, dparameters = jax.lax.scan(descend, dy, saved, reverse=True)
+    return dparameters, dx
+
+
+def run(parameters: Any, x: jax.Array, layer: Sequence[Stage]) -> jax.Array:
+    """Return the output of the last layer, and keep nothing."""
+
+    def climb(x: jax.Array, theta: Any) -> tuple[jax.Array, None]:
+        return chain.forward(theta, x, stages=layer)[0], None
+
+    return jax.lax.scan(climb, x, parameters)[0]
+
+
+def expect_layers(
+    name: str,
+    parameters: Any,
+    x: jax.Array,
+    layer: Sequence[Stage],
+    argument: str = "parameters",
+    setting: str = "layer",
+) -> int:
+    """Return L, or raise unless all parameters have it first and the layer keeps the signal."""
+    sizes = {leaf.shape[0] if leaf.ndim else 0 for leaf in jax.tree.leaves(parameters)}
+    ranks = {leaf.ndim for leaf in jax.tree.leaves(parameters)}
+    if len(sizes) != 1 or 0 in ranks:
+        expected = "arrays with one first axis, the number of layers"
+        shapes = [leaf.shape for leaf in jax.tree.leaves(parameters)]
+        raise ValueError(op.complaint(name, argument, expected, f"shapes {shapes}"))
+    one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), parameters)
+    y = jax.eval_shape(lambda theta, x: chain.forward(theta, x, stages=layer)[0], one, x)
+    if y.shape != x.shape or y.dtype != x.dtype:
+        expected = f"ops that keep shape {x.shape} and {x.dtype}"
+        kind = TypeError if y.shape == x.shape else ValueError
+        raise kind(op.complaint(name, setting, expected, f"shape {y.shape} and {y.dtype}"))
+    return int(sizes.pop())
+
+
+def _kept(residual: Any, theta: Any) -> Kept:
+    """Return a residual without the leaves that are parameters."""
+    leaves, structure = jax.tree.flatten(residual)
+    parameters = jax.tree.leaves(theta)
+    places = tuple(
+        next((place for place, own in enumerate(parameters) if own is leaf), None)
+        for leaf in leaves
+    )
+    pairs = zip(leaves, places, strict=True)
+    return Kept(tuple(leaf for leaf, place in pairs if place is None), places, structure)
+
+
+def _whole(kept: Kept, theta: Any) -> Any:
+    """Return the residual again."""
+    left, parameters = iter(kept.leaves), jax.tree.leaves(theta)
+    leaves = [next(left) if place is None else parameters[place] for place in kept.places]
+    return jax.tree.unflatten(kept.structure, leaves)
