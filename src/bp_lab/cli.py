@@ -88,7 +88,16 @@ def train(
     seed: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Of parameters and order of samples.")
     ] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, float64, bfloat16 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Of parameters and optimizer: float32, float64, bfloat16, float16.")
+    ] = "float32",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="What the model computes in while it is trained: bfloat16, float16, …",
+            show_default="that of --dtype",
+        ),
+    ] = None,
     engine: Annotated[
         str, typer.Option(help="manual: gradients by hand; autodiff: jax.grad, to compare.")
     ] = "manual",
@@ -118,6 +127,7 @@ def train(
         "epochs": epochs,
         "seed": seed,
         "dtype": dtype,
+        "precision": precision,
         "engine": engine,
         "check": check,
     }

@@ -12,6 +12,7 @@ from manual_bp import (
     adapters,
     init,
     op,
+    precision,
     train,
 )
 from manual_bp.activations import (
@@ -224,6 +225,7 @@ __all__ = [
     "pad",
     "pixel_shuffle",
     "pixel_unshuffle",
+    "precision",
     "prelu",
     "recurrent",
     "reduce_max",

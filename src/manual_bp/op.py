@@ -137,6 +137,13 @@ def wide(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x.dtype))
 
 
+def in_dtype(tree: Any, dtype: Any) -> Any:
+    """Return a pytree with every floating array in the dtype, and all else as it is."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
+
+
 def expect_axis(op: str, array: jax.Array, axis: int) -> None:
     """Raise a ValueError unless the array has the axis."""
     if not -array.ndim <= axis < array.ndim:

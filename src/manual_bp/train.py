@@ -7,6 +7,10 @@ Batches  A batch size of 1 is single-sample descent, of the number of samples fu
          and between them mini-batch descent. An epoch visits every sample once, in the order of a
          permutation; when the batch size does not divide the number of samples, the last batch is
          the smaller rest.
+Parts    A batch whose activations do not fit in memory is cut into k equal parts p of m/k samples.
+         A mean over the m samples, E = 1/m Σᵢ ℓᵢ, is that of the parts' means, and so
+  (1) E = 1/k Σₚ Eₚ,   ∂E/∂θ = 1/k Σₚ ∂Eₚ/∂θ
+         A penalty that does not depend on the samples is in every Eₚ, and in their mean once.
 Speed    An epoch is one dispatch: `lax.scan` over the batches, buffers of the state donated.
 """
 
@@ -18,7 +22,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from manual_bp import op
+from manual_bp import op, precision
 from manual_bp.adapters import as_differentiable
 
 LossAndGradients = Callable[..., tuple[Any, ...]]
@@ -28,19 +32,23 @@ class State(NamedTuple):
     """What training carries from step to step.
 
     `model` is what the model carries besides its parameters, as the running statistics of its
-    normalisations; () for none.
+    normalisations; () for none. `scale` is its loss scale, as from `precision.loss_scale`; () for
+    none. `step` counts batches, those whose update was left out as well.
     """
 
     params: Any
     optimizer: Any
     step: Int[Array, ""]
     model: Any = ()
+    scale: Any = ()
 
 
-def init(params: Any, optimizer: optax.GradientTransformation, model: Any = ()) -> State:
+def init(
+    params: Any, optimizer: optax.GradientTransformation, model: Any = (), scale: Any = ()
+) -> State:
     """Return the state before the first step, in buffers of its own, so that it can be donated."""
-    params, started, model = jax.tree.map(jnp.array, (params, optimizer.init(params), model))
-    return State(params, started, jnp.zeros((), jnp.int32), model)
+    state = State(params, optimizer.init(params), jnp.zeros((), jnp.int32), model, scale)
+    return jax.tree.map(jnp.array, state)
 
 
 def make_step(
@@ -57,18 +65,25 @@ def make_step(
         answers `jax.value_and_grad` with the same hand-written gradients.
       stateful: whether the model carries something besides its parameters: then
         `loss_and_gradients` is `(params, model, *batch) -> (loss, gradients, new_model)`.
+
+    Where the state has a loss scale, `loss_and_gradients` is handed it as `dloss`, and a step whose
+    gradients are not finite changes nothing but the scale and the count.
     """
     update = optax.with_extra_args_support(optimizer).update
 
-    def run(params: Any, model: Any, *batch: Any) -> tuple[Any, Any, Any]:
-        if stateful:
-            return loss_and_gradients(params, model, *batch)
-        return *loss_and_gradients(params, *batch), model
+    def run(params: Any, model: Any, scale: Any, *batch: Any) -> tuple[Any, Any, Any]:
+        given = (params, model, *batch) if stateful else (params, *batch)
+        settings = {"dloss": scale.value} if scale else {}
+        loss, gradients, *new = loss_and_gradients(*given, **settings)
+        if scale:
+            gradients = precision.unscaled(gradients, scale)
+        return loss, gradients, new[0] if stateful else model
 
     differentiable_loss = as_differentiable(lambda *arguments: run(*arguments)[:2])
 
     def step(state: State, batch: tuple[Any, ...]) -> tuple[State, Float[Array, ""]]:
-        loss, gradients, model = run(state.params, state.model, *batch)
+        scale = state.scale
+        loss, gradients, model = run(state.params, state.model, scale, *batch)
         # optax mixes integer counts with floats, which strict promotion forbids.
         with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             updates, optimizer_state = update(
@@ -78,12 +93,20 @@ def make_step(
                 value=loss,
                 grad=gradients,
                 value_fn=lambda params: differentiable_loss(
-                    _like(state.params, params), state.model, *batch
+                    _like(state.params, params), state.model, scale, *batch
                 ),
             )
             params = optax.apply_updates(state.params, updates)
-        optimizer_state = _like(state.optimizer, optimizer_state)
-        return State(params, optimizer_state, state.step + 1, model), loss
+        new = params, _like(state.optimizer, optimizer_state), model
+        if scale:
+            finite, old = (
+                precision.all_finite(gradients),
+                (state.params, state.optimizer, state.model),
+            )
+            new = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, old)
+            scale = precision.renewed(scale, finite)
+        params, optimizer_state, model = new
+        return State(params, optimizer_state, state.step + 1, model, scale), loss
 
     return step
 
@@ -91,6 +114,62 @@ def make_step(
 def _like(before: Any, now: Any) -> Any:
     """Return `now` in the dtypes of `before`; with float64 enabled, optax widens some of them."""
     return jax.tree.map(lambda old, new: jnp.asarray(new).astype(old.dtype), before, now)
+
+
+def accumulated(
+    loss_and_gradients: LossAndGradients, *, parts: int, stateful: bool = False
+) -> LossAndGradients:
+    """Return `loss_and_gradients` in the memory of a part of the batch, one part after another.
+
+    Args:
+      loss_and_gradients: as of `make_step`; the loss is a mean over the samples of the batch.
+      parts: k, the number of parts, at least 1.
+      stateful: as of `make_step`. What the model carries goes from part to part: running statistics
+        are renewed k times, and a normalisation by the batch is one by the part.
+
+    Returns:
+      A function of the same arguments, the arrays of the batch with the samples on the first axis.
+      The loss and the gradients are the means of those of the parts, summed in float32 or wider. A
+      penalty λ/2 Σ W² counts once; one that is divided by the number of samples is divided by those
+      of a part, and is to be given λ/k. A loss that does not count all samples averages over those
+      that count in each part.
+
+    Raises:
+      ValueError: `parts` is below 1; when called, it does not divide the number of samples.
+    """
+    if not isinstance(parts, int) or parts < 1:
+        expected = "a whole number of at least 1"
+        raise ValueError(op.complaint("accumulated", "parts", expected, parts))
+
+    def whole(params: Any, *given: Any, **settings: Any) -> tuple[Any, ...]:
+        carried, batch = (given[:1], given[1:]) if stateful else ((), given)
+        lengths = {array.shape[0] for array in batch}
+        if len(lengths) != 1 or min(lengths) % parts or not min(lengths):
+            expected = f"arrays of one length that {parts} parts divide"
+            came = f"lengths {[array.shape[0] for array in batch]}"
+            raise ValueError(op.complaint("accumulated", "batch", expected, came))
+
+        def run(carried: Any, part: Any) -> tuple[tuple[Any, Any], Any]:
+            loss, gradients, *carried = loss_and_gradients(params, *carried, *part, **settings)
+            return (loss, gradients), tuple(carried)
+
+        def visit(carry: tuple[Any, Any], part: Any) -> tuple[tuple[Any, Any], None]:
+            total, carried = carry
+            came, carried = run(carried, part)
+            return (jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, came), carried), None
+
+        cut = jax.tree.map(
+            lambda array: array.reshape(parts, len(array) // parts, *array.shape[1:]), batch
+        )
+        like, _ = jax.eval_shape(run, carried, jax.tree.map(lambda array: array[0], cut))
+        zero = jax.tree.map(lambda one: jnp.zeros(one.shape, op.wide_dtype(one.dtype)), like)
+        (total, carried), _ = jax.lax.scan(visit, (zero, carried), cut)
+        loss, gradients = jax.tree.map(  # (1)
+            lambda a, one: (a / parts).astype(one.dtype), total, like
+        )
+        return loss, gradients, *carried
+
+    return whole
 
 
 def jit_step(

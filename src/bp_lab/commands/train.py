@@ -40,8 +40,11 @@ class _Screen(Listener):
 
     def started(self, out: Path, config: Config, model: str, dataset: Dataset) -> None:
         sizes = f"{len(dataset.train.y)} / {len(dataset.validation.y)} / {len(dataset.test.y)}"
+        dtype = (
+            f"{config.dtype} computed in {config.precision}" if config.is_mixed else config.dtype
+        )
         for line in (
-            f"{model}, engine {config.engine}, {config.dtype}, {out}",
+            f"{model}, engine {config.engine}, {dtype}, {out}",
             f"{dataset.name}: {sizes} samples to train / validate / test",
         ):
             self.console.print(line, markup=False, soft_wrap=True)

@@ -81,9 +81,9 @@ class Checkpoints:
 
 
 def _on_disk(state: State) -> dict[str, Any]:
-    """Return the state as it is saved: without `model` where that is (), as in older runs."""
-    parts = state._asdict()
-    return parts if jax.tree.leaves(state.model) else {k: parts[k] for k in parts if k != "model"}
+    """Return the state as it is saved: without what was (), as in older runs."""
+    parts, optional = state._asdict(), ("model", "scale")
+    return {name: parts[name] for name in parts if name not in optional or parts[name] != ()}
 
 
 def _hide_late_reads() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 import manual_bp
@@ -53,7 +54,9 @@ class Config:
       batch_size: samples in a batch, or "full".
       epochs: visits of the whole training part.
       seed: of the parameters and of the order of the samples.
-      dtype: of parameters and data.
+      dtype: of parameters, optimiser and data.
+      precision: dtype in which the model computes loss and gradients while it is trained, no wider
+        than `dtype`; None for that. In float16 under wider parameters the loss has a scale.
       engine: "manual" or "autodiff".
       check: when gradients are checked: "first", "never" or "every:N" epochs.
     """
@@ -72,6 +75,7 @@ class Config:
     epochs: int = 40
     seed: int = 0
     dtype: str = "float32"
+    precision: str = None  # type: ignore[assignment]
     engine: str = "manual"
     check: str = "first"
 
@@ -84,6 +88,7 @@ class Config:
             ("hidden", kind.hidden),
             ("activation", default),
             ("initialiser", kind.initialiser),
+            ("precision", self.dtype),
         ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
@@ -98,7 +103,14 @@ class Config:
         _expect_choice("initialiser", self.initialiser, manual_bp.init.table)
         _expect_choice("optimizer", self.optimizer, LEARNING_RATES)
         _expect_choice("dtype", self.dtype, DTYPES)
+        _expect_choice("precision", self.precision, DTYPES)
         _expect_choice("engine", self.engine, ENGINES)
+        bits, most = (jnp.finfo(name).bits for name in (self.precision, self.dtype))
+        expected = f"{self.dtype}, as --dtype, or a narrower dtype"
+        _expect(bits < most or not self.is_mixed, "precision", expected, self.precision)
+        if self.engine == "autodiff":
+            expected = f"{self.dtype}, as --dtype, with --engine autodiff"
+            _expect(not self.is_mixed, "precision", expected, self.precision)
         _expect(all(n >= 1 for n in self.hidden), "hidden", "widths of at least 1", self.hidden)
         if kind.layers is not None:
             expected = f"{'one width' if kind.layers else 'none'} for {self.model}"
@@ -120,6 +132,11 @@ class Config:
         whole = isinstance(size, int) and size >= 1
         _expect(whole or size == "full", "batch-size", "a whole number ≥ 1, or 'full'", size)
         self.check_interval  # noqa: B018  raises where `check` cannot be read
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the model computes in another dtype than that of its parameters."""
+        return self.precision != self.dtype
 
     @property
     def check_interval(self) -> int | None:

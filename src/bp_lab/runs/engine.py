@@ -106,11 +106,19 @@ def loss_and_gradients(config: Config) -> Callable[..., tuple[Any, Any, Any]]:
         return by_autodiff
     full = hand_written(config)
 
-    def by_hand(*given: Any) -> tuple[Any, Any, Any]:
-        value, gradients, _, carried = full(*given)
+    def by_hand(*given: Any, **dloss: Any) -> tuple[Any, Any, Any]:
+        value, gradients, _, carried = full(*given, **dloss)
         return value, gradients, carried
 
-    return by_hand
+    if not config.is_mixed:
+        return by_hand
+    return manual_bp.precision.mixed(by_hand, config.precision, stateful=True)
+
+
+def loss_scale(config: Config) -> Any:
+    """Return the loss scale before the first step; () for a run that needs none."""
+    scaled = config.is_mixed and config.precision == "float16"
+    return manual_bp.precision.loss_scale() if scaled else ()
 
 
 def scores(config: Config) -> Callable[[Any, Any, Any], Any]:

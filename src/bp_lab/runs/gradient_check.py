@@ -1,7 +1,9 @@
 """The check that comes before training: this network, on samples that it will be trained with."""
 
+import dataclasses
 from typing import Any
 
+import manual_bp
 from bp_lab.data import Dataset, Split
 from bp_lab.runs import engine
 from bp_lab.runs.config import Config
@@ -13,7 +15,12 @@ WITNESS = "jax.grad"
 
 
 def check(config: Config, dataset: Dataset, state: State, *, seed: int = 0) -> Report:
-    """Return the report on every dW, db and δ of the run's network in a state of training."""
+    """Return the report on every dW, db and δ of the run's network in a state of training.
+
+    It is held in the dtype that the network computes in.
+    """
+    config = dataclasses.replace(config, dtype=config.precision)
+    params, carried = manual_bp.op.in_dtype((state.params, state.model), config.dtype)
     few = Split(dataset.train.x[:SAMPLES], dataset.train.y[:SAMPLES])
     by_hand, reference = engine.hand_written(config), engine.reference_loss(config)
 
@@ -23,8 +30,8 @@ def check(config: Config, dataset: Dataset, state: State, *, seed: int = 0) -> R
     return check_model(
         lambda *given: by_hand(*given)[:3],
         reference_loss,
-        state.params,
-        state.model,
+        params,
+        carried,
         *engine.data(config, dataset, few),
         name=config.describe_model(dataset.train.x.shape[1], dataset.classes, dataset.image_shape),
         seed=seed,

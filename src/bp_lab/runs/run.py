@@ -75,7 +75,8 @@ class _Trainer:
         features = self.dataset.train.x.shape[1]
         shape = self.dataset.image_shape
         params, carried = engine.initial(self.config, features, self.dataset.classes, shape)
-        return manual_bp.train.init(params, self.optimizer, carried)
+        scale = engine.loss_scale(self.config)
+        return manual_bp.train.init(params, self.optimizer, carried, scale)
 
     def epoch(self, state: Any, number: int) -> tuple[Any, Epoch]:
         """Return the state after the epoch of that number, and what is shown of it."""

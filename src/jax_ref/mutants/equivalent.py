@@ -16,12 +16,17 @@ _FAR = "Beyond ±49 as beyond ±100 σ(2v) is 0 or 1 to the last bit, and u³ is
 _EVEN_LENGTH = (
     "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
 )
+_ONE_DEPTH = "All parameters have one first axis; another of them has it as well."
+_NO_REST = "A rest of no layers gives and takes nothing."
 
 _TAPS_ARE_RIGHT = "A product for each tap is right in any case; where it is faster was measured."
 
 _TAPS = "return groups {} or max(strides) {}"
 _TANH = "return 4 * sigmoid_slope{} # (2)"
 _CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - s) # (1)"
+_DEPTH = "depth = jax.tree.leaves(parameters)[{}].shape[0]"
+_CUT = "lambda leaf: leaf[:end].reshape({}, *leaf.shape[1:]), parameters"
+_REST = "return whole, jax.tree.map(lambda leaf: leaf[end:], parameters){}"
 _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtype(dtype)"
 _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
@@ -66,6 +71,21 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "losses/softmax_cross_entropy.py": (
         (_CHOICE.format("> -0.25"), _CHOICE.format(">= -0.25"), _BOTH_FORMS),
+    ),
+    "models/checkpointed_stack.py": (
+        (_DEPTH.format(0), _DEPTH.format(-1), _ONE_DEPTH),
+        (_DEPTH.format(0), _DEPTH.format(1), _ONE_DEPTH),
+        (
+            _CUT.format("count, segment"),
+            _CUT.format("segment, count"),
+            "Segments of another length give the same gradient, in other memory.",
+        ),
+        (_REST.format(" if end < depth else None"), _REST.format(""), _NO_REST),
+        (
+            _REST.format(" if end < depth else None"),
+            _REST.format(" if end <= depth else None"),
+            _NO_REST,
+        ),
     ),
     "models/mlp.py": (
         (_LAYERS.format("::2", "::2"), _LAYERS.format(":-1:2", "::2"), _EVEN_LENGTH),

@@ -137,6 +137,7 @@ def loss_gradients_and_deltas(
     output_activation: op.Op = identity,
     decay: float = 0.0,
     decay_per_sample: bool = False,
+    dloss: Float[Array, ""] | None = None,
 ) -> tuple[Float[Array, ""], Params, Deltas]:
     """Return the loss, its gradient with respect to `params`, and δˡ of every layer.
 
@@ -149,6 +150,7 @@ def loss_gradients_and_deltas(
       output_activation: f of the last layer.
       decay: λ of the weight decay, 0 for none; biases are not decayed.
       decay_per_sample: divide λ by the number of samples in the batch.
+      dloss: cotangent of the loss, as of `objective`.
     """
     return objective.loss_gradients_and_deltas(
         forward,
@@ -159,6 +161,7 @@ def loss_gradients_and_deltas(
         loss=loss,
         decay=decay,
         samples=math.prod(x.shape[:-1]) if decay_per_sample else 1,
+        dloss=dloss,
         activation=activation,
         output_activation=output_activation,
     )

@@ -283,6 +283,7 @@ def loss_gradients_deltas_and_statistics(
     loss: op.Op,
     decay: float = 0.0,
     samples: int = 1,
+    dloss: Float[Array, ""] | None = None,
     **settings: Any,
 ) -> tuple[Float[Array, ""], Params, Deltas, Statistics]:
     """Return the loss, its gradient, the deltas and the new statistics.
@@ -297,11 +298,12 @@ def loss_gradients_deltas_and_statistics(
       loss: an op from `manual_bp.losses`, averaged over the batch.
       decay: λ of the weight decay; scales and biases are not decayed.
       samples: m, the number that λ is divided by.
+      dloss: cotangent of the loss, as of `objective`.
       settings: of `forward`.
     """
     (y, renewed), residual = forward(params, x, statistics, **settings)
-    value, dy = objective.loss_and_cotangent(loss, y, targets)
+    value, dy = objective.loss_and_cotangent(loss, y, targets, dloss)
     nothing = jax.tree.map(jnp.zeros_like, renewed)
     gradients, _, _, deltas = backward_with_deltas(residual, (dy, nothing))
-    value, gradients = objective.with_penalty(value, gradients, params, decay, samples)
+    value, gradients = objective.with_penalty(value, gradients, params, decay, samples, dloss)
     return value, gradients, deltas, renewed

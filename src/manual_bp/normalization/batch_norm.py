@@ -33,7 +33,8 @@ One      A batch of one sample has v = 0, so y = bias and (3) is 0; it adds 0 to
 Saved    x, the mean in two parts, r, scale; x̂ is had from them again.      Kinks   none.
 Extremes Finite where a feature is constant: y is the bias and r = ε^(−1/2). The digits of
          deviations far smaller than the mean are kept. With N = 2, (3) cancels but for a term of
-         order ε. Half precision is computed in float32.
+         order ε. Half precision is computed in float32; the running statistics may be wider than x,
+         as the small shares of new batches are lost in few digits.
 Source   Ioffe & Szegedy 2015, arXiv:1502.03167
 """
 
@@ -52,11 +53,15 @@ NAME = "batch_norm"
 
 @op.residual
 class Residual:
-    """The input, the moments that it was normalised by, of shape (n,), and the scale."""
+    """The input, the moments that it was normalised by, of shape (n,), and the scale.
+
+    `statistics` is the dtype of the running statistics.
+    """
 
     x: Float[Array, "*batch n"]
     moments: shared.Moments
     scale: Float[Array, " n"] | None
+    statistics: Any = op.static()
     biased: bool = op.static()
     training: bool = op.static()
     momentum: float = op.static()
@@ -79,8 +84,8 @@ def forward(
       x: (*batch, n).
       scale: (n,), of the dtype of `x`, or None for 1.
       bias: (n,), of the dtype of `x`, or None for 0.
-      running_mean: (n,), of the dtype of `x`; 0 at first.
-      running_var: (n,), of the dtype of `x`, not negative; 1 at first.
+      running_mean: (n,), of the dtype of `x` or of a wider one; 0 at first.
+      running_var: (n,), of the dtype of `running_mean`, not negative; 1 at first.
       training: whether to normalise by the batch and renew the running statistics, or to normalise
         by those and hand them back.
       momentum: q in [0, 1], the share of the batch in the new statistics.
@@ -94,7 +99,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 1, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
-    old = _statistics(x, running_mean=running_mean, running_var=running_var)
+    old, statistics = _statistics(x, running_mean=running_mean, running_var=running_var)
     if not 0 <= momentum <= 1:
         raise ValueError(op.complaint(NAME, "momentum", "a number in [0, 1]", momentum))
     shared.expect_epsilon(NAME, epsilon)
@@ -104,16 +109,20 @@ def forward(
         mean, var = (statistic.reshape(*(1,) * (x.ndim - 1), -1) for statistic in old)
         moments, new = shared.Moments(mean, jnp.zeros_like(mean), 1 / jnp.sqrt(var + epsilon)), old
     y = shared.affine(shared.standardise(x, moments), scale, bias)
-    new_mean, new_var = (statistic.astype(x.dtype) for statistic in new)
-    residual = Residual(x, moments, scale, bias is not None, training, momentum)
+    new_mean, new_var = (statistic.astype(statistics) for statistic in new)
+    residual = Residual(x, moments, scale, statistics, bias is not None, training, momentum)
     return (y.astype(x.dtype), new_mean, new_var), residual
 
 
-def _statistics(x: jax.Array, **running: Any) -> tuple[jax.Array, jax.Array]:
-    """Return the running statistics, in the dtype of sums."""
-    _, mean, var = op.floating(NAME, x=x, **running)
-    shared.features(NAME, x, running_mean=mean, running_var=var)
-    return op.wide(mean), op.wide(var)
+def _statistics(x: jax.Array, **running: Any) -> tuple[tuple[jax.Array, jax.Array], Any]:
+    """Return the running statistics in the dtype of sums, and the dtype that they came in."""
+    dtype = jnp.result_type(running["running_mean"])
+    wider = dtype in op.FLOATS and jnp.finfo(dtype).bits > jnp.finfo(x.dtype).bits
+    like = x.astype(dtype) if wider else x
+    _, mean, var = op.floating(NAME, x=like, **running)
+    shared.features(NAME, like, running_mean=mean, running_var=var)
+    in_sums = op.wide_dtype(x.dtype)
+    return (mean.astype(in_sums), var.astype(in_sums)), mean.dtype
 
 
 def _freedom(samples: int) -> int:
@@ -151,9 +160,13 @@ def backward(
 
     `dy` holds the cotangents of the three outputs. None for a scale or bias that was None.
     """
-    x, of_features = residual.x, residual.x.shape[-1:]
-    shapes = {"y": x.shape, "new_running_mean": of_features, "new_running_var": of_features}
-    return _pull(residual, *op.expect_cotangents(NAME, dy, shapes, x.dtype))
+    x, kept = residual.x, (residual.x.shape[-1:], residual.statistics)
+    owed = {"y": (x.shape, x.dtype), "new_running_mean": kept, "new_running_var": kept}
+    in_sums = (
+        op.expect_cotangent(NAME, part, *owed[output], output).astype(op.wide_dtype(x.dtype))
+        for output, part in zip(owed, op.expect_parts(NAME, dy, owed), strict=True)
+    )
+    return _pull(residual, *in_sums)
 
 
 def _pull(
@@ -181,4 +194,5 @@ def _pull(
         dx = shared.over(factor, dy) * dy  # (6)
         dmean = dnew_mean - factor * total  # (7)
         dvar = dnew_var - factor * r * product / 2  # (8)
-    return dx.astype(x.dtype), dscale, dbias, dmean.astype(x.dtype), dvar.astype(x.dtype)
+    dmean, dvar = dmean.astype(residual.statistics), dvar.astype(residual.statistics)
+    return dx.astype(x.dtype), dscale, dbias, dmean, dvar
