@@ -43,6 +43,18 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "--dtype: expected one of float32, float64, bfloat16, float16, got int8",
         ),
         (
+            ("--precision", "int8"),
+            "--precision: expected one of float32, float64, bfloat16, float16, got int8",
+        ),
+        (
+            ("--precision", "float32", "--dtype", "bfloat16"),
+            "--precision: expected bfloat16, as --dtype, or a narrower dtype, got float32",
+        ),
+        (
+            ("--precision", "bfloat16", "--engine", "autodiff"),
+            "--precision: expected float32, as --dtype, with --engine autodiff, got bfloat16",
+        ),
+        (
             ("--optimizer", "rms"),
             "--optimizer: expected one of sgd, momentum, adam, lbfgs, got rms",
         ),

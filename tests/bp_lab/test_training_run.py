@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import manual_bp
 from bp_lab.errors import InputError
 from bp_lab.runs import Config, checkpoint, engine, run, train
 from bp_lab.runs.interrupt import Interrupted
@@ -89,6 +90,7 @@ def test_a_second_run_does_not_touch_the_first(tmp_path: Path, monkeypatch) -> N
         {"optimizer": "momentum", "dtype": "float64"},
         {"optimizer": "lbfgs", "batch_size": "full"},
         {"optimizer": "sgd", "dtype": "bfloat16"},
+        {"optimizer": "adam", "precision": "float16"},
     ],
     ids=str,
 )
@@ -191,6 +193,23 @@ def test_both_engines_take_the_same_way(tmp_path: Path, optimizer: str) -> None:
     ):
         assert ours.dtype == np.float64
         assert np.linalg.norm(ours - theirs) <= 1e-12 * np.linalg.norm(theirs)
+
+
+def test_a_run_in_float16_keeps_float32_and_resumes_with_its_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = manual_bp.precision.loss_scale(2.0**24, interval=90)
+    monkeypatch.setattr(engine.manual_bp.precision, "loss_scale", lambda: began)
+    config = dataclasses.replace(SMALL, precision="float16", check="first", epochs=2)
+    result = train(config, tmp_path / "run")
+    assert result["gradient_check"]["verdict"] == "PASS"
+    assert result["test_accuracy"] > 0.5
+    with checkpoint.opened(tmp_path / "run") as checkpoints:
+        state = checkpoints.latest(engine.initial_state(config, 64, 10)).state
+    assert 1 < float(state.scale.value) < 2.0**24
+    assert int(state.scale.interval) == 90
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {np.dtype(np.float32)}
+    assert train(dataclasses.replace(config, epochs=3), tmp_path / "run", resume=True)
 
 
 def test_a_wrong_backward_is_caught_before_training(tmp_path: Path, monkeypatch) -> None:

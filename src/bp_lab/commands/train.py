@@ -41,7 +41,7 @@ class _Screen(Listener):
     def started(self, out: Path, config: Config, model: str, dataset: Dataset) -> None:
         sizes = f"{len(dataset.train.y)} / {len(dataset.validation.y)} / {len(dataset.test.y)}"
         dtype = (
-            f"{config.dtype} computed in {config.precision}" if config.is_mixed else config.dtype
+            f"{config.dtype} computed in {config.model_dtype}" if config.is_mixed else config.dtype
         )
         for line in (
             f"{model}, engine {config.engine}, {dtype}, {out}",

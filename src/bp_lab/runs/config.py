@@ -75,7 +75,7 @@ class Config:
     epochs: int = 40
     seed: int = 0
     dtype: str = "float32"
-    precision: str = None  # type: ignore[assignment]
+    precision: str | None = None
     engine: str = "manual"
     check: str = "first"
 
@@ -88,7 +88,6 @@ class Config:
             ("hidden", kind.hidden),
             ("activation", default),
             ("initialiser", kind.initialiser),
-            ("precision", self.dtype),
         ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
@@ -103,9 +102,9 @@ class Config:
         _expect_choice("initialiser", self.initialiser, manual_bp.init.table)
         _expect_choice("optimizer", self.optimizer, LEARNING_RATES)
         _expect_choice("dtype", self.dtype, DTYPES)
-        _expect_choice("precision", self.precision, DTYPES)
+        _expect_choice("precision", self.model_dtype, DTYPES)
         _expect_choice("engine", self.engine, ENGINES)
-        bits, most = (jnp.finfo(name).bits for name in (self.precision, self.dtype))
+        bits, most = (jnp.finfo(name).bits for name in (self.model_dtype, self.dtype))
         expected = f"{self.dtype}, as --dtype, or a narrower dtype"
         _expect(bits < most or not self.is_mixed, "precision", expected, self.precision)
         if self.engine == "autodiff":
@@ -136,7 +135,12 @@ class Config:
     @property
     def is_mixed(self) -> bool:
         """Whether the model computes in another dtype than that of its parameters."""
-        return self.precision != self.dtype
+        return self.model_dtype != self.dtype
+
+    @property
+    def model_dtype(self) -> str:
+        """The dtype in which the model computes loss and gradients."""
+        return self.precision or self.dtype
 
     @property
     def check_interval(self) -> int | None:

@@ -33,6 +33,16 @@ def initial(
     return params, carried
 
 
+def initial_state(
+    config: Config, features: int, classes: int, image_shape: tuple[int, int] | None = None
+) -> manual_bp.train.State:
+    """Return the state before the first step; with a loss scale where the model is in float16."""
+    params, carried = initial(config, features, classes, image_shape)
+    scaled = config.is_mixed and config.model_dtype == "float16"
+    scale = manual_bp.precision.loss_scale() if scaled else ()
+    return manual_bp.train.init(params, optimizer(config), carried, scale)
+
+
 def optimizer(config: Config) -> optax.GradientTransformation:
     """Return the optimiser of the run."""
     assert config.learning_rate is not None
@@ -112,13 +122,7 @@ def loss_and_gradients(config: Config) -> Callable[..., tuple[Any, Any, Any]]:
 
     if not config.is_mixed:
         return by_hand
-    return manual_bp.precision.mixed(by_hand, config.precision, stateful=True)
-
-
-def loss_scale(config: Config) -> Any:
-    """Return the loss scale before the first step; () for a run that needs none."""
-    scaled = config.is_mixed and config.precision == "float16"
-    return manual_bp.precision.loss_scale() if scaled else ()
+    return manual_bp.precision.mixed(by_hand, config.model_dtype, stateful=True)
 
 
 def scores(config: Config) -> Callable[[Any, Any, Any], Any]:

@@ -19,7 +19,7 @@ def check(config: Config, dataset: Dataset, state: State, *, seed: int = 0) -> R
 
     It is held in the dtype that the network computes in.
     """
-    config = dataclasses.replace(config, dtype=config.precision)
+    config = dataclasses.replace(config, dtype=config.model_dtype, precision=None)
     params, carried = manual_bp.op.in_dtype((state.params, state.model), config.dtype)
     few = Split(dataset.train.x[:SAMPLES], dataset.train.y[:SAMPLES])
     by_hand, reference = engine.hand_written(config), engine.reference_loss(config)

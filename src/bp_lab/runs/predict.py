@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 
-import manual_bp
 from bp_lab.errors import InputError
 from bp_lab.runs import engine, folder
 from bp_lab.runs.checkpoint import opened
@@ -54,12 +53,8 @@ def load_network(run: Path) -> Network:
         raise InputError("run", str(run), "a run with a checkpoint", "none")
     rows, columns = image_shape
     with engine.precision(config.dtype), opened(run) as checkpoints:
-
-        def started() -> Any:
-            params, carried = engine.initial(config, features, classes, (rows, columns))
-            return manual_bp.train.init(params, engine.optimizer(config), carried)
-
-        like = jax.eval_shape(started)
+        sizes = features, classes, (rows, columns)
+        like = jax.eval_shape(lambda: engine.initial_state(config, *sizes))
         snapshot = checkpoints.latest(like)
     if snapshot is None:
         raise InputError("run", str(run), "a run with a checkpoint", "none")

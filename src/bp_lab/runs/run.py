@@ -74,9 +74,7 @@ class _Trainer:
         """Return the state before the first epoch."""
         features = self.dataset.train.x.shape[1]
         shape = self.dataset.image_shape
-        params, carried = engine.initial(self.config, features, self.dataset.classes, shape)
-        scale = engine.loss_scale(self.config)
-        return manual_bp.train.init(params, self.optimizer, carried, scale)
+        return engine.initial_state(self.config, features, self.dataset.classes, shape)
 
     def epoch(self, state: Any, number: int) -> tuple[Any, Epoch]:
         """Return the state after the epoch of that number, and what is shown of it."""
