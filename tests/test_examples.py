@@ -27,7 +27,7 @@ def _blocks(page: str, language: str) -> list[str]:
 def readme() -> dict:
     """Run the README from top to bottom with a reader's JAX: no float64, promotion as usual."""
     blocks = _blocks("README.md", "python")
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     namespace: dict = {"__name__": "readme"}
     with as_a_reader():
         exec("\n".join(blocks), namespace)
@@ -47,7 +47,9 @@ def as_a_reader() -> Iterator[None]:
 def test_the_readme_runs_from_top_to_bottom(readme: dict) -> None:
     assert readme["dW"].shape == (3, 2)
     assert readme["dscale"].shape == (2,)
-    assert readme["losses"].shape == (8,)
+    assert readme["losses"].shape == (4,)
+    assert readme["dtheta"][0][0].shape == (100, 8, 8)
+    assert float(readme["state"].scale.value) > 0
     assert readme["report"].verdict == "PASS"
 
 

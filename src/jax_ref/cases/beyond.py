@@ -15,7 +15,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases import linear_maps, networks
+from jax_ref.cases import linear_maps, models, networks
 from jax_ref.cases.case import Case, normal
 from manual_bp import op
 
@@ -302,5 +302,6 @@ cases: tuple[Case, ...] = (
         ({"h": 3},),
         variant="far means",
     ),
+    models.there_and_back,
     *linear_maps.cases,
 )

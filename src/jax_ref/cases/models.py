@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, cast
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 import manual_bp
@@ -196,6 +199,25 @@ def _recurrent_reference(params: Any, x: Any, *, cell: Any, **settings: Any) -> 
     named = getattr(references.recurrence, cell.__name__.rpartition(".")[2])
     return references.models.recurrent(params, x, cell=named, **settings)
 
+
+def _there_and_back(x1: Any, x2: Any) -> tuple[tuple[Any, Any], None]:
+    """Return two streams as the backward of a reversible stack gives them back."""
+    drawn = _reversible(np.random.default_rng(1), 1, (), x1.shape[-1], 2)[:2]
+    theta, phi = jax.tree.map(lambda leaf: jnp.asarray(leaf, x1.dtype), drawn)
+    y, residual = manual_bp.reversible_stack.forward(theta, phi, x1, x2, f=F, g=G)
+    *_, back = manual_bp.reversible_stack.backward_with_inputs(residual, y)
+    return back, None
+
+
+# They are those that went in.
+there_and_back = Case(
+    "reversible_stack",
+    SimpleNamespace(forward=_there_and_back, backward=lambda _, dy: dy),
+    lambda x1, x2: (x1, x2),
+    lambda rng, n: (normal(rng, 2, n), normal(rng, 2, n)),
+    ({"n": 3},),
+    variant="inputs",
+)
 
 cases = (
     Case(
