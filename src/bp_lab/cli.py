@@ -79,8 +79,14 @@ def train(
         ),
     ] = None,
     weight_decay: Annotated[
-        float, typer.Option(parser=_number, metavar="NUMBER", help="λ of the penalty λ/2 Σ W².")
-    ] = 1e-4,
+        float | None,
+        typer.Option(
+            parser=_number,
+            metavar="NUMBER",
+            help="λ of the penalty λ/2 Σ W².",
+            show_default="mlp, cnn, resnet: 1e-4; else 0",
+        ),
+    ] = None,
     batch_size: Annotated[str, typer.Option(help="Samples in a batch: 32, 1, full, …")] = "32",
     epochs: Annotated[
         int, typer.Option(parser=_whole, metavar="N", help="Visits of the training part.")

@@ -50,7 +50,7 @@ class Config:
       initialiser: a name in `manual_bp.init.table`; None for the model's default.
       optimizer: a name in `LEARNING_RATES`.
       learning_rate: step size; None for the optimiser's and the model's default.
-      weight_decay: λ of the penalty λ/2 Σ W² over the weights.
+      weight_decay: λ of the penalty λ/2 Σ W² over the weights; None for the model's default.
       batch_size: samples in a batch, or "full".
       epochs: visits of the whole training part.
       seed: of the parameters and of the order of the samples.
@@ -70,7 +70,7 @@ class Config:
     initialiser: str = None  # type: ignore[assignment]
     optimizer: str = "adam"
     learning_rate: float | None = None
-    weight_decay: float = 1e-4
+    weight_decay: float = None  # type: ignore[assignment]
     batch_size: int | str = 32
     epochs: int = 40
     seed: int = 0
@@ -88,6 +88,7 @@ class Config:
             ("hidden", kind.hidden),
             ("activation", default),
             ("initialiser", kind.initialiser),
+            ("weight_decay", kind.decay),
         ):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

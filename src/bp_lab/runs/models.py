@@ -36,6 +36,7 @@ class Kind:
       reads_images: whether samples are (rows, columns) and not vectors.
       halvings: `(channels) -> how often it halves an image`; None where it reads no image at once.
       adam: step size of Adam, unless another is asked for.
+      decay: λ of its weight decay, unless another is asked for.
       init: `(config, key, features, classes, image_shape) -> (params, carried)`.
       passes: `(config) -> (scores, full)` by hand: `scores(params, carried, x) -> y` as it is used,
         and `full(params, carried, x, targets, *, loss, decay, training)
@@ -52,6 +53,7 @@ class Kind:
     reads_images: bool
     halvings: Callable[[tuple[int, ...]], int] | None
     adam: float
+    decay: float
     init: Callable[..., Any]
     passes: Callable[..., tuple[Callable[..., Any], Callable[..., Any]]]
     reference: Callable[..., Callable[..., Any]]
@@ -239,8 +241,10 @@ def _recurrent_outline(config: "Config", _: int, classes: int, image_shape: Imag
 
 
 def _cell(*activations: str) -> Kind:
+    # However small the gradient of a decay is, Adam's steps are as large: late in a training, when
+    # the loss has hardly any, that of a cell would jump.
     return Kind(
-        *((128,), 1, activations, "xavier_normal", True, None, 0.005),
+        *((128,), 1, activations, "xavier_normal", True, None, 0.005, 0.0),
         *(_recurrent_init, _recurrent_passes, _recurrent_reference, _recurrent_outline),
     )
 
@@ -248,15 +252,15 @@ def _cell(*activations: str) -> Kind:
 table: Mapping[str, Kind] = MappingProxyType(
     {
         "mlp": Kind(
-            *((512, 256), None, (), "he_normal", False, None, 0.001),
+            *((512, 256), None, (), "he_normal", False, None, 0.001, 1e-4),
             *(_mlp_init, _mlp_passes, _mlp_reference, _mlp_outline),
         ),
         "cnn": Kind(
-            *((128,), None, (), "he_normal", True, len, 0.001),
+            *((128,), None, (), "he_normal", True, len, 0.001, 1e-4),
             *(_cnn_init, _cnn_passes, _cnn_reference, _cnn_outline),
         ),
         "resnet": Kind(
-            *((), 0, (), "he_normal", True, lambda channels: len(channels) - 1, 0.001),
+            *((), 0, (), "he_normal", True, lambda channels: len(channels) - 1, 0.001, 1e-4),
             *(_resnet_init, _resnet_passes, _resnet_reference, _resnet_outline),
         ),
         "rnn": _cell("tanh", "relu"),

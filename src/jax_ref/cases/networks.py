@@ -46,6 +46,32 @@ def _reference(
     )
 
 
+def _scaled(params: Any, x: Any, targets: Any, *, scale: float, decay: float) -> Any:
+    """Return loss, gradients and δ, all times a cotangent of the loss in the dtype for sums."""
+    dloss = jnp.asarray(scale, op.wide_dtype(x.dtype))
+    loss, gradients, deltas = mlp.loss_gradients_and_deltas(
+        params,
+        x,
+        op.wide(targets),
+        loss=manual_bp.squared_error,
+        activation=manual_bp.tanh,
+        decay=decay,
+        dloss=dloss,
+    )
+    return dloss * loss, op.in_dtype(gradients, x.dtype), deltas
+
+
+def _scaled_reference(
+    params: Any, x: Any, targets: Any, *, scale: float, decay: float, probes: Any
+) -> Any:
+    y = references.models.mlp(params, x, activation=references.activations.tanh, probes=probes)
+    loss = references.losses.squared_error(op.wide(y), op.wide(targets))
+    penalty = references.regularization.weight_decay(
+        [op.wide(layer.W) for layer in params], decay=decay
+    )
+    return scale * (loss + penalty)
+
+
 def _halved_square(
     model: Any, params: Any, inputs: Any, targets: Any, **settings: Any
 ) -> tuple[Any, Any, Any]:
@@ -233,6 +259,15 @@ cases: tuple[Case, ...] = (
             {"loss": "softmax_squared_error", "activation": "relu", "output_activation": "tanh"},
         ),
         variant="loss, gradients and δ",
+    ),
+    ModelCase(
+        "mlp",
+        _of_model(_scaled),
+        _scaled_reference,
+        _regression,
+        NETWORKS[:1],
+        options=({"scale": 4.0, "decay": 0.3},),
+        variant="a cotangent of the loss",
     ),
     _with_deltas("cnn", cnn),
     _with_deltas("recurrent[lstm]", recurrent),
