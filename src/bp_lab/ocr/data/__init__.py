@@ -9,8 +9,8 @@ A split says which fonts, which noise and which scans a picture is drawn with:
   digits         lines of real scanned digits of the test part
 """
 
-from bp_lab.ocr.data.lines import HEIGHT, LineImage, line, lines, normalised
-from bp_lab.ocr.data.page import page
+from bp_lab.ocr.data.drawn_lines import HEIGHT, LineImage, line, lines, normalised
+from bp_lab.ocr.data.drawn_pages import page
 from bp_lab.ocr.data.splits import SPLITS, Split
 from bp_lab.ocr.data.text import ALPHABET
 from bp_lab.ocr.data.truth import Box, Character, Line, Page

@@ -8,12 +8,12 @@ from bp_lab.ocr.data import layout, paper, splits
 from bp_lab.ocr.data.bend import Bend
 from bp_lab.ocr.data.splits import Split
 
-HEIGHT = 32
+HEIGHT = 24
 """Rows of a line as the reader takes it."""
 
 _LEAST_CONTRAST = 0.1
 _SIZES = range(12, 41, 2)
-_FITS, _TRIMMED = 4, 0.55
+_FITS, _TRIMMED = 3, 0.55
 
 
 class LineImage(NamedTuple):
@@ -43,7 +43,8 @@ def line(seed: int, number: int, *, split: Split, longest: int = 24) -> LineImag
     splits.expect(split)
     rng = splits.generator(seed, split, number)
     family, size = layout.family(rng, split), int(rng.choice(_SIZES))
-    laid = layout.line(rng, split, family, size, longest)
+    most = int(rng.integers(min(3, longest), longest + 1))
+    laid = layout.line(rng, split, family, size, most)
     tilt = min(3.0, 0.12 * np.degrees(laid.ink.shape[0] / laid.ink.shape[1]))
     bend = Bend(laid.ink.shape, degrees=rng.uniform(-tilt, tilt), shear=rng.normal(0, 0.08))
     ink = _around_ink(bend.smooth(laid.ink))
@@ -72,7 +73,9 @@ def normalised(picture: np.ndarray) -> np.ndarray:
     scaled = Image.fromarray(picture).resize((width, HEIGHT), Image.Resampling.BILINEAR)
     image = np.asarray(scaled, np.float32) / np.float32(255)
     distance = image - _ground(image)
-    low, high = np.percentile(distance, (1, 99))
+    few = distance[:, ::2].reshape(-1)
+    ends = len(few) // 100, len(few) - 1 - len(few) // 100
+    low, high = np.partition(few, ends)[list(ends)]
     side = np.float32(-1 if -low > high else 1)
     full = np.float32(max(-low, high, _LEAST_CONTRAST))
     return (side * distance / full).clip(-0.5, 1.5)
@@ -83,7 +86,7 @@ def _ground(image: np.ndarray) -> np.ndarray:
     rows, columns = (np.linspace(-1, 1, side, dtype=np.float32) for side in image.shape)
     up, along = np.meshgrid(rows, columns, indexing="ij")
     surfaces = np.stack([np.ones_like(up), up, along, up * along], -1)
-    few, seen = surfaces[::2, ::2].reshape(-1, 4), image[::2, ::2].reshape(-1)
+    few, seen = surfaces[::2, ::3].reshape(-1, 4), image[::2, ::3].reshape(-1)
     fitted = np.array([np.median(seen), 0, 0, 0], np.float32)
     most, ridge = int(_TRIMMED * (len(seen) - 1)), np.float32(1e-3) * np.eye(4, dtype=np.float32)
     for _ in range(_FITS):
