@@ -32,6 +32,12 @@ class Batch(NamedTuple):
     lengths: np.ndarray
 
 
+def columns_of(width: int) -> int:
+    """Return the columns of the batch in which a line is read: a few sizes, for any width."""
+    fitting = [columns for columns in BUCKETS if columns >= width]
+    return fitting[0] if fitting else -(-width // BUCKETS[-1]) * BUCKETS[-1]
+
+
 def batch(lines: Sequence[LineImage], columns: int, longest: int) -> Batch:
     """Return lines of at most so many columns and characters as one batch."""
     x = np.zeros((len(lines), HEIGHT, columns, 1), np.float32)
@@ -49,9 +55,9 @@ def batches(
     """Return whole batches of lines of like width, in random order; what is over is left out."""
     groups: dict[int, list[LineImage]] = {columns: [] for columns in BUCKETS}
     for line in lines:
-        fitting = [columns for columns in BUCKETS if columns >= line.image.shape[1]]
-        if fitting:
-            groups[fitting[0]].append(line)
+        columns = columns_of(line.image.shape[1])
+        if columns in groups:
+            groups[columns].append(line)
     made = [
         batch(group[start : start + size], columns, longest)
         for columns, group in groups.items()

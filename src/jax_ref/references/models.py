@@ -129,18 +129,18 @@ def cnn(
         u = _probed(u + jnp.broadcast_to(b, u.shape), probes, layer)
         x = (activation if layer < len(params) - 1 else identity)(u)
         if W.ndim == 4:
-            x = _halved(x)
+            x = _largest(x, 2, 2)
     return x
 
 
-def _halved(x: Float[Array, "batch rows columns channels"]) -> Array:
-    """Return the largest of every 2 × 2 entries, as the last of four strided slices in order."""
-    rows, columns = (size // 2 * 2 for size in x.shape[1:3])
+def _largest(x: Float[Array, "batch rows columns channels"], high: int, wide: int) -> Array:
+    """Return the largest entry of every window, as the last of its strided slices in order."""
+    rows, columns = x.shape[1] // high * high, x.shape[2] // wide * wide
     x = x[:, :rows, :columns]
-    corners = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
-    largest = corners[0]
-    for corner in corners[1:]:
-        largest = jnp.where(corner > largest, corner, largest)
+    places = [x[:, i::high, j::wide] for i in range(high) for j in range(wide)]
+    largest = places[0]
+    for place in places[1:]:
+        largest = jnp.where(place > largest, place, largest)
     return largest
 
 
@@ -258,11 +258,8 @@ def line_reader(
         numbers = ("NHWC", "HWIO", "NHWC")
         u = jax.lax.conv_general_dilated(x, W, (1, 1), "SAME", dimension_numbers=numbers)
         u = _probed(u + jnp.broadcast_to(b, u.shape), probes, number)
-        rows, columns = u.shape[1] // high, u.shape[2] // wide
-        u = u[:, : rows * high, : columns * wide]
-        parts = u.reshape(u.shape[0], rows, high, columns, wide, u.shape[3])
         left = left // wide
-        x = _cut(activation(parts.max((2, 4))), left)
+        x = _cut(activation(_largest(u, high, wide)), left)
     s = jnp.concatenate(jnp.unstack(x, axis=1), -1)
     runs = (jnp.arange(s.shape[1], dtype=left.dtype)[:, None] < left[None]).astype(s.dtype)
     both = [_along(cell, s, runs, backwards) for cell, backwards in ((onward, 0), (reverse, 1))]

@@ -12,7 +12,7 @@ HEIGHT = 24
 """Rows of a line as the reader takes it."""
 
 _LEAST_CONTRAST = 0.1
-_SIZES = range(12, 41, 2)
+_SIZES = range(14, 43, 2)
 _FITS, _TRIMMED = 3, 0.55
 
 

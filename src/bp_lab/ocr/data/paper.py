@@ -6,10 +6,10 @@ import numpy as np
 
 from bp_lab.ocr.data.splits import Split
 
-NOISE = 0.06
+NOISE = 0.04
 """The largest standard deviation of a training picture's noise; white is 1."""
 
-UNSEEN_NOISE = (0.08, 0.11)
+UNSEEN_NOISE = (0.05, 0.08)
 """The standard deviations of the split "unseen noise"."""
 
 
@@ -28,13 +28,13 @@ def photograph(
 
     grown = ink
     if rng.random() < 0.5:
-        radius = size / 24 * rng.uniform(0.2, 1.0)
+        radius = size / 24 * rng.uniform(0.2, 0.9)
         blurred = Image.fromarray(ink).filter(ImageFilter.GaussianBlur(radius))
         grown = np.asarray(blurred)
     cover = (grown / np.float32(255)) ** np.float32(rng.uniform(0.6, 1.4))
     if rng.random() < 0.4:
-        cover = cover * (1 - rng.uniform(0, 0.5) * _field(rng, ink.shape, size / 6))
-    paper, contrast = rng.uniform(0.55, 1), rng.uniform(0.3, 0.95)
+        cover = cover * (1 - rng.uniform(0, 0.4) * _field(rng, ink.shape, size / 6))
+    paper, contrast = rng.uniform(0.6, 1), rng.uniform(0.4, 0.95)
     ground, written = paper, paper * (1 - contrast)
     if rng.random() < 0.25:
         ground, written = written, ground
@@ -43,12 +43,12 @@ def photograph(
         picture = picture * _light(rng, ink.shape)
     if rng.random() < 0.4:
         grain = _field(rng, ink.shape, rng.uniform(2, size))
-        picture = picture + np.float32(rng.uniform(0, 0.08)) * (grain - np.float32(0.5))
+        picture = picture + np.float32(rng.uniform(0, 0.06)) * (grain - np.float32(0.5))
     picture = picture + _noise(rng, split, ink.shape)
     image = Image.fromarray((255 * picture.clip(0, 1)).astype(np.uint8))
     if rng.random() < 0.15:
         compressed = io.BytesIO()
-        image.save(compressed, "JPEG", quality=int(rng.integers(35, 90)))
+        image.save(compressed, "JPEG", quality=int(rng.integers(50, 95)))
         image = Image.open(compressed)
     return np.asarray(image)
 
@@ -61,7 +61,7 @@ def _noise(rng: np.random.Generator, split: Split, shape: tuple[int, ...]) -> np
 
 def _light(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Return light that changes slowly from a corner to the others."""
-    return _enlarged(rng.uniform(0.7, 1, (2, 2)), shape)
+    return _enlarged(rng.uniform(0.75, 1, (2, 2)), shape)
 
 
 def _field(rng: np.random.Generator, shape: tuple[int, ...], cell: float) -> np.ndarray:
