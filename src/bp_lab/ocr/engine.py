@@ -46,12 +46,13 @@ def _reference_loss(ctc: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
 
 def _optax_ctc(y: jax.Array, labels: jax.Array, steps: jax.Array, lengths: jax.Array) -> jax.Array:
     """Return the mean loss as optax computes it, for lines that have enough steps."""
-
-    def padding(counts: jax.Array, most: int) -> jax.Array:
-        return (jnp.arange(most)[None] >= counts[:, None]).astype(y.dtype)
-
-    beyond = padding(steps, y.shape[1]), padding(lengths, labels.shape[1])
-    return optax.ctc_loss(y, beyond[0], labels, beyond[1]).mean()
+    # optax mixes dtypes and ranks, which strict promotion forbids.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        after = [
+            (jnp.arange(most)[None] >= counts[:, None]).astype(y.dtype)
+            for counts, most in ((steps, y.shape[1]), (lengths, labels.shape[1]))
+        ]
+        return optax.ctc_loss(y, after[0], labels, after[1]).mean()
 
 
 def check(settings: Settings, params: line_reader.Params) -> Report:
