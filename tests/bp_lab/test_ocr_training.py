@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bp_lab.errors import InputError
-from bp_lab.ocr import batches, data, engine, evaluation, training
+from bp_lab.ocr import batches, data, engine, evaluation, pictures, training
+from bp_lab.ocr.decoding import Reading
 from bp_lab.ocr.settings import Settings
 from bp_lab.runs.interrupt import Interrupted
 
@@ -26,6 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "_EVALUATED", 2)
     monkeypatch.setattr(training, "_VALIDATED", 2)
     monkeypatch.setattr(training.pictures, "draw", lambda *_: None)
+    monkeypatch.setattr(pictures, "_SHOWN", 1)
 
 
 class _Counting(training.Listener):
@@ -103,6 +105,18 @@ def test_an_epoch_is_the_same_for_its_number_and_visits_every_line_twice() -> No
     shown = sorted(batch.x.tobytes() for batch in once)
     assert shown[::2] == shown[1::2]
     assert len(set(shown)) == len(shown) // 2 > 8
+
+
+@pytest.mark.pictures
+def test_the_pictures_are_drawn(tmp_path: Path) -> None:
+    class Guessing:
+        def read(self, lines: list[np.ndarray]) -> list[Reading]:
+            return [Reading("$_{x", (0.5,) * 4) for _ in lines]
+
+    epochs = [training.Epoch(n, 1 / n, 0.1 / n, 1.0, 32)._asdict() for n in (1, 2)]
+    pictures.curves(tmp_path / "curves.png", epochs)
+    pictures.samples(tmp_path / "samples.png", Guessing())  # type: ignore[arg-type]
+    assert all((tmp_path / name).stat().st_size > 5000 for name in ("curves.png", "samples.png"))
 
 
 def test_a_loss_that_is_not_finite_ends_the_training() -> None:

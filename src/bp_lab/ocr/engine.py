@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from bp_lab.ocr.batches import CLASSES, Batch, batch
@@ -16,6 +17,7 @@ from manual_bp import line_reader
 
 _WARM_STEPS = 200
 _LARGEST_GRADIENT = 5.0
+_NOISE = 0.3
 _CHECKED = {"lines": 2, "columns": 64, "longest": 5}
 
 
@@ -69,7 +71,11 @@ def check(settings: Settings, params: line_reader.Params) -> Report:
 
 
 def few_lines(seed: int) -> Batch:
-    """Return lines so short that the slowest witness is quick."""
+    """Return lines so short that the slowest witness is quick, under strong noise.
+
+    On clean paper neighbours are nearly equal, and which of them is the largest of a window would
+    turn within the steps of finite differences.
+    """
     found: list[LineImage] = []
     number = 0
     while len(found) < _CHECKED["lines"]:
@@ -77,4 +83,6 @@ def few_lines(seed: int) -> Batch:
         if drawn.image.shape[1] <= _CHECKED["columns"]:
             found.append(drawn)
         number += 1
-    return batch(found, _CHECKED["columns"], _CHECKED["longest"])
+    few = batch(found, _CHECKED["columns"], _CHECKED["longest"])
+    rng = np.random.default_rng(seed)
+    return few._replace(x=few.x + rng.normal(0, _NOISE, few.x.shape).astype(np.float32))
