@@ -34,7 +34,6 @@ class Reader:
     def __init__(self, params: Params) -> None:
         """Take the parameters of a `line_reader`."""
         self.params = params
-        self._scores = jax.jit(_log_probabilities)
 
     def read(self, lines: Sequence[np.ndarray], *, beam: int | None = 8) -> list[Reading]:
         """Return what lines say, in their order.
@@ -58,7 +57,7 @@ class Reader:
             for row, place in enumerate(places):
                 widths[row] = lines[place].shape[1]
                 x[row, :, : widths[row], 0] = lines[place]
-            scores = np.asarray(self._scores(self.params, x, widths))
+            scores = np.asarray(_log_probabilities(self.params, x, widths))
             for row, place in enumerate(places):
                 found[place] = scores[row, : line_reader.steps(int(widths[row]))]
         return found
@@ -90,6 +89,7 @@ def load(path: Path | None = None) -> Reader:
         return Reader(_params(file))
 
 
+@jax.jit
 def _log_probabilities(params: Params, x: jax.Array, widths: jax.Array) -> jax.Array:
     logits, _ = line_reader.forward(params, x, widths)
     return log_softmax.forward(logits)[0]
@@ -100,8 +100,7 @@ def _named(params: Params) -> dict[str, Any]:
     arrays: dict[str, Any] = {}
     for number, layer in enumerate(params.convolutions):
         arrays |= {f"W{number}": layer.W, f"b{number}": layer.b}
-    for direction in ("onward", "reverse"):
-        cell = params.onward if direction == "onward" else params.reverse
+    for direction, cell in (("onward", params.onward), ("reverse", params.reverse)):
         arrays |= {f"{direction}.{name}": array for name, array in cell._asdict().items()}
     return arrays | {"V": params.V, "c": params.c}
 

@@ -7,6 +7,8 @@ from bp_lab.errors import InputError
 
 ENGINES = ("manual", "autodiff")
 CHECKS = ("first", "never")
+VISITS = 2
+"""How often a line that was drawn is used."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +80,3 @@ class Settings:
           TypeError, KeyError: a setting is missing or unknown.
         """
         return cls(**{**content, "channels": tuple(content["channels"])})
-
-
-VISITS = 2
-"""How often a line that was drawn is used."""

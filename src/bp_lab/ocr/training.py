@@ -126,7 +126,7 @@ def _train(
     elif settings.check == "first":
         report = engine.check(settings, params)
         listener.checked(report)
-        if not report:
+        if gradient_check.is_wrong(report):
             raise GradientMismatch(str(report))
         history["gradient_check"] = gradient_check.summary(report)
     step = steps.jit_step(engine.loss_and_gradients(settings), rule)
@@ -144,10 +144,10 @@ def _train(
 
 
 def _next(drawing: ThreadPoolExecutor, settings: Settings, number: int) -> "Future[list[Batch]]":
-    """Let the batches of the next epoch be drawn while this one is trained."""
-    if number + 1 == settings.epochs:
-        return Future()
-    return drawing.submit(_drawn, settings, number + 1)
+    """Let the batches of the next epoch be drawn while this one is trained; none after the last."""
+    if number + 1 < settings.epochs:
+        return drawing.submit(_drawn, settings, number + 1)
+    return drawing.submit(list[Batch])
 
 
 def _drawn(settings: Settings, number: int) -> list[Batch]:
