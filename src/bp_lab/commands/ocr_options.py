@@ -22,7 +22,7 @@ def train(
     lines: Annotated[int, typer.Option(help="Drawn for an epoch, and visited twice.")] = 2048,
     batch_size: Annotated[int, typer.Option(help="Lines in a batch.")] = 32,
     channels: Annotated[str, typer.Option(help="Of the four convolutions.")] = "16,32,64,96",
-    hidden: Annotated[int, typer.Option(help="Width of the LSTM's state each way.")] = 96,
+    hidden: Annotated[int, typer.Option(help="Width of the LSTM's state each way.")] = 128,
     learning_rate: Annotated[float, typer.Option(help="Adam's largest step size.")] = 2e-3,
     seed: Annotated[int, typer.Option(help="Of parameters and lines.")] = 0,
     engine: Annotated[

@@ -31,7 +31,7 @@ class Settings:
     lines: int = 2048
     batch_size: int = 32
     channels: tuple[int, int, int, int] = (16, 32, 64, 96)
-    hidden: int = 96
+    hidden: int = 128
     learning_rate: float = 2e-3
     seed: int = 0
     engine: str = "manual"
