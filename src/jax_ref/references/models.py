@@ -157,6 +157,36 @@ def cnn_loss(
     return loss(cnn(params, x, **settings), targets) + _penalty(params, decay)
 
 
+def fcn(
+    params: Sequence[Any],
+    x: Float[Array, "batch rows columns channels"],
+    *,
+    strides: Sequence[tuple[int, int]],
+    activation: Function = relu,
+    probes: Sequence[Array] | None = None,
+) -> Float[Array, "batch rows2 columns2 channels2"]:
+    """Return what a fully convolutional network says of every window."""
+    numbers = ("NHWC", "HWIO", "NHWC")
+    for layer, ((W, b), stride) in enumerate(zip(params, strides, strict=True)):
+        u = jax.lax.conv_general_dilated(x, W, stride, "VALID", dimension_numbers=numbers)
+        u = _probed(u + jnp.broadcast_to(b, u.shape), probes, layer)
+        x = (activation if layer < len(params) - 1 else identity)(u)
+    return x
+
+
+def fcn_loss(
+    params: Sequence[Any],
+    x: Float[Array, "batch rows columns channels"],
+    targets: Array,
+    *,
+    loss: Function,
+    decay: float = 0.0,
+    **settings: Any,
+) -> Float[Array, ""]:
+    """Return the loss of a fully convolutional network with weight decay, over all windows."""
+    return loss(fcn(params, x, **settings), targets) + _penalty(params, decay)
+
+
 def resnet(
     params: Any,
     x: Float[Array, "batch rows columns channels"],
