@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bp_lab.commands import ocr_options
+from bp_lab.commands import ocr_options, ocr_page_options
 from bp_lab.errors import BAD_INPUT, InputError
 from jax_ref.errors import CheckError
 
@@ -34,6 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(ocr_options.app)
+ocr_page_options.add_to(ocr_options.app)
 
 
 @app.command()
