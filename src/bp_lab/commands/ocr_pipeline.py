@@ -54,11 +54,10 @@ def _steps(found: Sequence[Any]) -> Table:
 
     table = Table("each step by itself", *(one.split for one in found))
     for place, step in enumerate(STEPS):
-        cells = [f"{_share(c.recall)} of {c.true}" for c in (one.steps[place] for one in found)]
-        table.add_row(f"{step}: found", *cells)
+        counts = [one.steps[place] for one in found]
+        table.add_row(f"{step}: found", *(_share(count.recall) for count in counts))
         if step != STEPS[-1]:
-            right = [_share(one.steps[place].precision) for one in found]
-            table.add_row(f"{step}: right of what was found", *right)
+            table.add_row(f"{step}: right", *(_share(count.precision) for count in counts))
     return table
 
 
@@ -71,7 +70,7 @@ def _whole(found: Sequence[Any]) -> Table:
     for name in found[0].readers:
         on_found, on_true = zip(*(one.readers[name] for one in found), strict=True)
         table.add_row(name, *(_share(one.recall) for one in on_found))
-        table.add_row(f"{name}, true text detection", *(_share(one.recall) for one in on_true))
+        table.add_row("true detection", *(_share(one.recall) for one in on_true))
     return table
 
 

@@ -11,6 +11,7 @@ from bp_lab.ocr.pipeline.band import Band, Strip, cut
 from bp_lab.ocr.pipeline.find import Found
 
 _INK = 0.4
+_LEGIBLE = 0.5
 
 
 class Span(NamedTuple):
@@ -58,10 +59,15 @@ def read(
     lines = []
     read_spans = reader([strip.image for strip in strips])
     for one, strip, spans in zip(found, strips, read_spans, strict=True):
-        line = _line(one, strip, spans)
-        if line.characters:
-            lines.append(line)
+        if is_text(spans):
+            lines.append(_line(one, strip, spans))
     return lines
+
+
+def is_text(spans: Sequence[Span]) -> bool:
+    """Return whether what was read is text: where no character is sure, there was none to read."""
+    sure = [span.confidence for span in spans if span.text != " "]
+    return bool(sure) and float(np.mean(sure)) >= _LEGIBLE
 
 
 def strip_of(picture: np.ndarray, band: Band) -> Strip:
@@ -86,14 +92,14 @@ def _line(one: Found, strip: Strip, spans: Sequence[Span]) -> Line:
     across, down = (
         new / old for new, old in zip(strip.image.shape[::-1], ink.shape[::-1], strict=True)
     )
-    characters = []
+    characters: list[Character] = []
     for text, start, stop, confidence in spans:
         if text != " ":
             top, bottom = _rows(ink, start / across, stop / across)
             box = strip.to_picture((start, top * down, stop, bottom * down))
             characters.append(Character(text, box, confidence))
     text = "".join(span.text for span in spans).strip()
-    return Line(text, _around(one.band, characters), one.confidence, tuple(characters))
+    return Line(text, _around(characters), one.confidence, tuple(characters))
 
 
 def _rows(ink: np.ndarray, start: float, stop: float) -> tuple[int, int]:
@@ -103,10 +109,8 @@ def _rows(ink: np.ndarray, start: float, stop: float) -> tuple[int, int]:
     return (int(inked[0]), int(inked[-1]) + 1) if inked.size else (0, len(ink))
 
 
-def _around(band: Band, characters: Sequence[Character]) -> Box:
-    """Return the box of the characters; of a line without any, that of the band."""
-    if not characters:
-        return band.box
+def _around(characters: Sequence[Character]) -> Box:
+    """Return the box of all characters; there is one at least."""
     lefts, tops, rights, bottoms = zip(*(one.box for one in characters), strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
 

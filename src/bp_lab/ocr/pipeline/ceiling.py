@@ -21,8 +21,8 @@ from bp_lab.ocr.pipeline.find import Found
 from bp_lab.ocr.pipeline.score import Count
 from bp_lab.ocr.pipeline.segmenter import Cell
 
-STEPS = ("text detection", "character segmentation", "character classification")
-WHOLE = ("the whole pipeline", *(f"true {step}" for step in STEPS))
+STEPS = ("detection", "segmentation", "classification")
+WHOLE = ("the pipeline", "true detection", "and segmentation", "and classification")
 
 
 class Analysis(NamedTuple):
@@ -142,7 +142,7 @@ def _true_text(page: _Page, read: reading.LineReader) -> Count:
 
 def _found_text(page: _Page, read: reading.LineReader) -> Count:
     """Return how well the lines found are read; one that is none counts as so many mistakes."""
-    texts = _texts(read(page.on_found))
+    texts = _texts([spans if reading.is_text(spans) else [] for spans in read(page.on_found)])
     boxes = [line.box for line in page.lines]
     of_line = dict(score.matched(boxes, [one.band.box for one in page.found]))
     matched = [texts[of_line[k]] if k in of_line else "" for k in range(len(boxes))]
