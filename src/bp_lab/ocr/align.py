@@ -95,6 +95,11 @@ def _least(profile: np.ndarray, mark: float) -> tuple[float, float]:
     return float(inside[best]), float(costs[best])
 
 
+def has_ink(line: np.ndarray, start: float, stop: float) -> bool:
+    """Return whether there is ink between two columns of a line."""
+    return bool((line[:, int(start) : int(np.ceil(stop))] > _INK).any())
+
+
 def _inked(line: np.ndarray, start: float, stop: float) -> tuple[float, float]:
     first = int(start)
     inked = np.flatnonzero(line[:, first : int(np.ceil(stop))].max(0, initial=0) > _INK)

@@ -16,6 +16,9 @@ from manual_bp import line_reader
 PIPELINE = Path(__file__).parent / "pipeline" / "weights.npz"
 """The weights of the three steps that the package brings along."""
 
+_DOUBTED = 0.6
+"""A character that the reader of lines is less sure of must have ink."""
+
 PageReader = Callable[[np.ndarray], list[reading.Line]]
 
 
@@ -93,7 +96,9 @@ def _spans(
 ) -> list[Span]:
     scale = picture.shape[1] / line.shape[1]
     every = zip(said.text, places, said.confidence, strict=True)
+    # A first letter is now and then read twice, once in the margin.
     return [
         Span(character, scale * start, scale * stop, sure)
         for character, (start, stop), sure in every
+        if character == " " or sure >= _DOUBTED or align.has_ink(line, start, stop)
     ]
