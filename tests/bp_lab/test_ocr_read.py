@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bp_lab.commands import ocr_pipeline
 from bp_lab.errors import InputError
-from bp_lab.ocr import annotate, data, image_files, readers, reading
-from bp_lab.ocr.pipeline import ceiling, score
+from bp_lab.ocr import annotate, data, image_files, reader, readers, reading
+from bp_lab.ocr.pipeline import score
 from bp_lab.ocr.reading import Character, Line
 
 
@@ -132,14 +133,19 @@ def test_light_on_dark_reads_alike(page: data.Page, by_lines: readers.PageReader
     assert score.of_texts(one, other).recall > 0.95
 
 
-def test_the_detector_finds_generated_lines() -> None:
-    found = ceiling.analyse(readers.networks(), "test", pages=2, seed=5)
-    assert found.steps[0].recall >= 0.95
-    assert found.steps[1].recall > 0.85
-    assert found.steps[2].recall > 0.8
-    accuracies = [count.recall for count in found.whole]
-    assert accuracies[-1] == 1
-    assert accuracies[0] > 0.6
+def test_each_step_and_the_whole_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = ocr_pipeline.ceiling(reader.load(), 2, ("test",))
+    steps, whole = found["steps"], found["whole"]
+    assert steps["detection"]["right"] >= 0.95 * steps["detection"]["true"] > 0
+    for step in ("segmentation", "classification"):
+        assert steps[step]["right"] > 0.85 * steps[step]["true"] > 0
+    assert [count["right"] for count in whole.values()][-1] == whole["the pipeline"]["true"]
+    assert whole["the pipeline"]["right"] > 0.6 * whole["the pipeline"]["true"]
+    by_lines = found["readers"]["the reader of lines"]
+    assert by_lines["on true lines"]["right"] > 0.8 * by_lines["on true lines"]["true"]
+    shown = capsys.readouterr().out
+    assert "and segmentation" in shown
+    assert "the reader of lines" in shown
 
 
 def test_the_picture_shows_what_was_read() -> None:
@@ -229,9 +235,6 @@ def test_bad_weights_and_folders_are_refused(
     done = manual_bp_command("ocr", "read", path, "--pipeline", "--out", path)
     assert done.status == 2
     assert "ocr: --out: expected a folder that can be made" in done.err
-    done = manual_bp_command("ocr", "ceiling", "--split", "all")
-    assert done.status == 2
-    assert "expected one of train, test" in done.err
 
 
 def test_boxes_are_in_pixels_of_the_file() -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bp_lab.commands import ocr_pipeline
 from bp_lab.errors import FAILED, INTERRUPTED, InputError
 from bp_lab.files import write_json
 from bp_lab.ocr import evaluation, reader
@@ -103,14 +104,19 @@ def _resumed(settings: Mapping[str, Any], typed: set[str], out: Path | None) -> 
     return before
 
 
-def run_evaluate(weights: Path | None, count: int, beam: int, json: Path | None) -> int:
-    """Print how well lines are read that the training never saw."""
-    for option, value, least in (("--lines", count, 1), ("--beam", beam, 0)):
+def run_evaluate(
+    weights: Path | None, count: int, beam: int, json: Path | None, pages: int = 0
+) -> int:
+    """Print how well lines, and pages, are read that the training never saw."""
+    for option, value, least in (("--lines", count, 1), ("--beam", beam, 0), ("--pages", pages, 0)):
         if value < least:
             expected = f"a whole number of at least {least}"
             raise InputError("ocr evaluate", option, expected, value)
-    figures = evaluation.evaluate(reader.load(weights), count, beam=beam or None)
+    network = reader.load(weights)
+    figures = evaluation.evaluate(network, count, beam=beam or None)
     Console(highlight=False).print(_table(figures))
+    if pages:
+        figures["pages"] = ocr_pipeline.ceiling(network, pages)
     if json is not None:
         write_json(json, figures)
     return 0

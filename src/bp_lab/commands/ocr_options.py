@@ -60,12 +60,16 @@ def evaluate(
     ] = None,
     lines: Annotated[int, typer.Option(help="Drawn for each kind.")] = 512,
     beam: Annotated[int, typer.Option(help="Texts followed at a time; 0 for greedy search.")] = 8,
+    pages: Annotated[
+        int,
+        typer.Option(help="Drawn for each kind, to see which step of reading a page loses most."),
+    ] = 0,
     json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
 ) -> None:
-    """Read lines that the training never saw, and count the characters misread."""
+    """Read lines, and pages, that the training never saw, and count the characters misread."""
     from bp_lab.commands import ocr as command
 
-    raise typer.Exit(command.run_evaluate(weights, lines, beam, json))
+    raise typer.Exit(command.run_evaluate(weights, lines, beam, json, pages))
 
 
 def _channels(text: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The options of `manual-bp ocr` for whole pages: read, train-pipeline, ceiling."""
+"""The options of `manual-bp ocr` for whole pages: read, and train-pipeline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -48,24 +48,7 @@ def train_pipeline(
     raise typer.Exit(command.train(out, seed))
 
 
-def ceiling(
-    split: Annotated[
-        list[str] | None,
-        typer.Option(help="Of the generated pages; repeatable.", show_default="all but train"),
-    ] = None,
-    pages: Annotated[int, typer.Option(metavar="N", help="Of each split.", min=1)] = 20,
-    weights: _Weights = None,
-    page_weights: _PageWeights = None,
-    json: Annotated[Path | None, typer.Option(help="Write the result there as well.")] = None,
-) -> None:
-    """Measure each step of reading a page, and the whole with the truth in their place."""
-    from bp_lab.commands import ocr_pipeline as command
-
-    raise typer.Exit(command.ceiling(split or [], pages, weights, page_weights, json))
-
-
 def add_to(app: typer.Typer) -> None:
     """Add the commands to those of `manual-bp ocr`."""
     app.command()(read)
-    app.command()(ceiling)
     app.command()(train_pipeline)

@@ -1,4 +1,4 @@
-"""`manual-bp ocr train-pipeline` and `manual-bp ocr ceiling`."""
+"""`manual-bp ocr train-pipeline`, and what `manual-bp ocr evaluate` says of pages."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from bp_lab.errors import InputError
-from bp_lab.files import write_json
+from bp_lab.ocr.data import Split
+from bp_lab.ocr.evaluation import HELD_OUT
 
 
 def train(out: Path, seed: int) -> int:
@@ -23,30 +24,23 @@ def train(out: Path, seed: int) -> int:
     return 0
 
 
-def ceiling(
-    splits: Sequence[str],
-    pages: int,
-    weights: Path | None,
-    page_weights: Path | None,
-    json: Path | None,
-) -> int:
-    """Print how well generated pages are read, and would be with steps that make no mistake."""
-    from bp_lab.ocr import data, reader, readers
-    from bp_lab.ocr.data import splits as known
+def ceiling(network: Any, pages: int, splits: Sequence[Split] = HELD_OUT) -> list[dict[str, Any]]:
+    """Print how well pages are read, and would be with steps that make no mistake; return it.
+
+    Args:
+      network: the reader of lines, which is measured beside the pipeline.
+      pages: drawn of each split.
+      splits: which.
+    """
+    from bp_lab.ocr import readers
     from bp_lab.ocr.pipeline import ceiling
 
-    for split in splits:
-        known.expect(split)
-    networks = readers.networks(page_weights)
-    others = {"the reader of lines": readers.by_lines(reader.load(weights))}
-    chosen = [s for s in data.SPLITS if s in splits or (not splits and s != "train")]
-    found = [ceiling.analyse(networks, split, pages=pages, readers=others) for split in chosen]
+    networks, others = readers.networks(), {"the reader of lines": readers.by_lines(network)}
+    found = [ceiling.analyse(networks, split, pages=pages, readers=others) for split in splits]
     console = Console(highlight=False)
     console.print(_steps(found))
     console.print(_whole(found))
-    if json is not None:
-        write_json(json, [_as_json(one) for one in found])
-    return 0
+    return [_as_json(one) for one in found]
 
 
 def _steps(found: Sequence[Any]) -> Table:
