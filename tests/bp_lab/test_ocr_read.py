@@ -237,6 +237,14 @@ def test_bad_weights_and_folders_are_refused(
     assert "ocr: --out: expected a folder that can be made" in done.err
 
 
+def test_lines_side_by_side_are_one_line_of_text() -> None:
+    boxes = {"Bread": (0, 0, 50, 20), "2.95": (90, 1, 120, 19), "Milk": (0, 30, 40, 50)}
+    lines = [Line(text, box, 1.0, ()) for text, box in boxes.items()]
+    assert reading.text_of(lines) == "Bread  2.95\nMilk"
+    assert reading.text_of(lines[1:]) == "2.95\nMilk"
+    assert reading.text_of([]) == ""
+
+
 def test_boxes_are_in_pixels_of_the_file() -> None:
     line = Line("a", (1.0, 2.0, 3.0, 4.0), 0.5, (Character("a", (1.0, 2.0, 3.0, 4.0), 0.25),))
     (found,) = reading.as_json([line], 3)

@@ -50,9 +50,9 @@ def _one(path: Path, reader: Any, name: str, out: Path | None, *, alone: bool) -
     lines = reader(picture.image)
     if not alone:
         print(f"{path}:")
-    for line in lines:
-        print(line.text)
-    if not lines:
+    if lines:
+        print(reading.text_of(lines))
+    else:
         print(f"{path}: no text found", file=sys.stderr)
     if out is not None:
         write_bytes(out / name, annotate.as_png(annotate.annotated(picture.image, lines)))

@@ -1,6 +1,7 @@
 """From a picture to what is written in it: lines are found, set straight, and read."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,6 +114,17 @@ def _around(characters: Sequence[Character]) -> Box:
     """Return the box of all characters; there is one at least."""
     lefts, tops, rights, bottoms = zip(*(one.box for one in characters), strict=True)
     return min(lefts), min(tops), max(rights), max(bottoms)
+
+
+def text_of(lines: Sequence[Line]) -> str:
+    """Return what lines say, those side by side in one row with two spaces between them."""
+    text = ""
+    for before, line in pairwise([None, *lines]):
+        assert line is not None
+        middle = (line.box[1] + line.box[3]) / 2
+        beside = before and before.box[1] < middle < before.box[3] and before.box[2] < line.box[0]
+        text += ("  " if beside else "\n" if before else "") + line.text
+    return text
 
 
 def as_json(lines: Sequence[Line], block: int) -> list[dict[str, Any]]:
