@@ -17,7 +17,7 @@ PIPELINE = Path(__file__).parent / "pipeline" / "weights.npz"
 """The weights of the three steps that the package brings along."""
 
 _DOUBTED = 0.6
-"""A character that the reader of lines is less sure of must have ink."""
+"""A character that the reader of lines is less sure of must have ink; any, ink on its left."""
 
 PageReader = Callable[[np.ndarray], list[reading.Line]]
 
@@ -100,5 +100,7 @@ def _spans(
     return [
         Span(character, scale * start, scale * stop, sure)
         for character, (start, stop), sure in every
-        if character == " " or sure >= _DOUBTED or align.has_ink(line, start, stop)
+        if character == " "
+        or align.has_ink(line, start, stop)
+        or (sure >= _DOUBTED and align.has_ink(line, 0, stop))
     ]
