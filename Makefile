@@ -7,11 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: train test lint check mutants bench docs notebooks constraints clean
+.PHONY: train ocr test lint check mutants bench docs notebooks constraints clean
 .DELETE_ON_ERROR:
 
 train: $(STAMP)-lab
 	$(BIN)/manual-bp train $(ARGS)
+
+ocr: $(STAMP)-lab
+	$(BIN)/manual-bp ocr train $(ARGS)
 
 check: $(STAMP)-lab
 	$(BIN)/manual-bp check $(ARGS)

@@ -12,7 +12,7 @@ from bp_lab.pages import notebooks
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 COMMITTED = sorted(FOLDER.glob("*.ipynb"))
-IMPORTS = {"jax", "jax_ref", "manual_bp", "matplotlib", "numpy"}
+IMPORTS = {"bp_lab", "jax", "jax_ref", "manual_bp", "matplotlib", "numpy"}
 VARYING = {"rounding", "timing"}  # tags of cells whose text depends on the machine
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 ABSOLUTE_PATH = re.compile(r"""(?:^|[\s"'(=])(?:/[A-Za-z]\w*/|[A-Z]:\\)""", re.MULTILINE)

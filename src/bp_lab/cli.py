@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bp_lab.commands import ocr_options, ocr_page_options
 from bp_lab.errors import BAD_INPUT, InputError
 from jax_ref.errors import CheckError
 
@@ -32,6 +33,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.add_typer(ocr_options.app)
+ocr_page_options.add_to(ocr_options.app)
 
 
 @app.command()

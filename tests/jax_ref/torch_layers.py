@@ -501,6 +501,13 @@ def cnn(params: Any, x: Tensor, *, activation: Any) -> Tensor:
     return x
 
 
+def fcn(params: Any, x: Tensor, *, strides: Any, activation: Any) -> Tensor:
+    for layer, stride, behind in zip(params, strides, [*params[1:], None], strict=True):
+        x = conv(x, *layer, strides=stride, padding="VALID")
+        x = x if behind is None else OPS[activation.name](x)
+    return x
+
+
 def resnet(
     params: Any, x: Tensor, statistics: Any, *, activation: Any, **settings: Any
 ) -> tuple[Tensor, Any]:
@@ -541,7 +548,7 @@ OPS = {
             *(upsample_nearest, upsample_linear, pixel_shuffle, pixel_unshuffle),
             *(layer_norm, rms_norm, group_norm, instance_norm, batch_norm),
             *(l2_normalize, weight_norm),
-            *(bidirectional, stacked, chain, mlp, cnn, resnet, recurrent),
+            *(bidirectional, stacked, chain, mlp, cnn, fcn, resnet, recurrent),
             *(layer_stack, reversible_stack),
         )
     },

@@ -18,23 +18,13 @@ LeCun et al. 1998, doi:10.1109/5.726791.
 """
 
 import math
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bp_lab.data.pixels import border, composed, decoded
 from bp_lab.errors import InputError
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-LARGEST_PIXELS = 2**26
-"""The most pixels that an image may have, below Pillow's own limit of 89,478,485."""
-
-# Formats that Pillow decodes itself; others, such as EPS, start programs.
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
 
 _LONGEST_SIDE = 1024
 _LEAST_CONTRAST = 0.05
@@ -65,84 +55,18 @@ def read_images(paths: Sequence[Path], image_shape: tuple[int, int]) -> np.ndarr
     rows, columns = image_shape
     samples = np.zeros((len(paths), rows * columns), np.float32)
     for sample, path in zip(samples, paths, strict=True):
-        ink = _without_noise(_ink(*_decode(Path(path)), str(path)))
+        ink = _without_noise(_ink(composed(decoded(Path(path), _LONGEST_SIDE)), str(path)))
         sample[:] = _placed(ink, rows, columns).reshape(-1)
     return samples
 
 
-def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return brightness and, where there is any, opacity: float32 (rows, columns) in [0, 1]."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    place = str(path)
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of odd metadata, and of sizes that are checked here.
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=_FORMATS) as image:
-                if image.width * image.height > LARGEST_PIXELS:
-                    came = f"{image.width} x {image.height}"
-                    expected = f"at most {LARGEST_PIXELS} pixels"
-                    raise InputError(place, "image", expected, came)
-                image.load()
-                ImageOps.exif_transpose(image, in_place=True)
-                return _grey(image)
-    except InputError:
-        raise
-    except Image.DecompressionBombError:
-        expected = f"at most {LARGEST_PIXELS} pixels"
-        raise InputError(place, "image", expected, "more than twice as many") from None
-    except UnidentifiedImageError:
-        came = "an empty file" if path.stat().st_size == 0 else "content of another kind"
-        raise InputError(place, "image", f"one of {', '.join(_FORMATS)}", came) from None
-    except OSError as error:
-        expected = "an image file" if error.errno else "an intact image"
-        raise InputError(place, "image", expected, error.strerror or error) from None
-    except Exception as error:  # noqa: BLE001  Pillow's decoders let through what their parsers meet
-        raise InputError(place, "image", "an intact image", error or type(error)) from None
-
-
-def _grey(image: "Image.Image") -> tuple[np.ndarray, np.ndarray | None]:
-    from PIL import Image
-
-    if image.mode == "F" or image.mode.startswith("I"):
-        deep = np.array(image, np.float32) / np.float32(1 if image.mode == "F" else 65535)
-        return np.asarray(_shrunk(Image.fromarray(deep))), None
-    if image.has_transparency_data:
-        # Palettes and premultiplied colours know no direct way to grey with opacity.
-        pair = np.asarray(_shrunk(image.convert("RGBA").convert("LA")), np.float32) / 255
-        return pair[..., 0], pair[..., 1]
-    # LAB knows no direct way to grey.
-    direct = image if image.mode in ("1", "L") else image.convert("RGB")
-    return np.asarray(_shrunk(direct.convert("L")), np.float32) / 255, None
-
-
-def _shrunk(image: "Image.Image") -> "Image.Image":
-    factor = max(image.size) // _LONGEST_SIDE
-    return image.reduce(factor) if factor > 1 else image
-
-
-def _border(array: np.ndarray) -> np.ndarray:
-    inner = array[1:-1]
-    return np.concatenate([array[0], array[-1], inner[:, 0], inner[:, -1]])
-
-
-def _ink(grey: np.ndarray, opacity: np.ndarray | None, place: str) -> np.ndarray:
+def _ink(grey: np.ndarray, place: str) -> np.ndarray:
     """Return the distance from the ground on the ink's side, 0 elsewhere: (rows, columns)."""
-    if not np.isfinite(grey).all():
-        raise InputError(place, "image", "finite pixels", "NaN or infinity")
-    if opacity is not None and opacity.min() < 1:
-        edge = _border(opacity) > 0.5
-        if np.count_nonzero(edge) * 2 > edge.size:
-            under = float(np.median(_border(grey)[edge]))
-        else:
-            under = 1.0 if np.average(grey, weights=opacity + 1e-9) < 0.5 else 0.0
-        grey = opacity * grey + (1 - opacity) * np.float32(under)
     low, high = float(grey.min()), float(grey.max())
     if high - low < _LEAST_CONTRAST:
         came = f"an image all of one brightness ({low:.3g} to {high:.3g})"
         raise InputError(place, "image", "ink that stands out from its ground", came)
-    ground = float(np.median(_border(grey)))
+    ground = float(np.median(border(grey)))
     distance = ground - grey if ground > _otsu(grey, low, high) else grey - ground
     return np.maximum(distance, 0)
 

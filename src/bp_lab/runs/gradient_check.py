@@ -7,7 +7,7 @@ import manual_bp
 from bp_lab.data import Dataset, Split
 from bp_lab.runs import engine
 from bp_lab.runs.config import Config
-from jax_ref import Report, check_model
+from jax_ref import Report, Verdict, check_model
 from manual_bp.train import State
 
 SAMPLES = 8
@@ -37,6 +37,12 @@ def check(config: Config, dataset: Dataset, state: State, *, seed: int = 0) -> R
         seed=seed,
         raises=False,
     )
+
+
+def is_wrong(report: Report) -> bool:
+    """Return whether a witness in float64 says FAIL; a lost digit in lower precision is shown."""
+    failed = [row for row in report.rows if row.verdict is Verdict.FAIL]
+    return any(row.witness != "precision" for row in failed)
 
 
 def summary(report: Report | None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bp_lab.runs import engine, folder, gradient_check
 from bp_lab.runs.checkpoint import Checkpoints, Snapshot, opened
 from bp_lab.runs.config import Config, fingerprint
 from bp_lab.runs.interrupt import Interrupted, Stop, stop_on_interrupt
-from jax_ref import GradientMismatch, Report, Verdict
+from jax_ref import GradientMismatch, Report
 
 PROBED = 256  # samples on which the size of every δ is followed
 
@@ -188,7 +188,7 @@ def _train(
         if due:
             report = gradient_check.check(config, trainer.dataset, state, seed=number)
             listener.checked(report, number)
-            if not report and _is_wrong(report):
+            if gradient_check.is_wrong(report):
                 raise GradientMismatch(str(report))
             history["gradient_check"] = _worse(
                 history["gradient_check"], gradient_check.summary(report)
@@ -203,12 +203,6 @@ def _train(
         checkpoints.save(Snapshot(number + 1, state, history))
         listener.trained(epoch)
     return state, history
-
-
-def _is_wrong(report: Report) -> bool:
-    """Return whether a witness in float64 says FAIL; a lost digit in lower precision is shown."""
-    failed = [row for row in report.rows if row.verdict is Verdict.FAIL]
-    return any(row.witness != "precision" for row in failed)
 
 
 def _worse(before: dict[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import manual_bp
 from jax_ref import references
 from jax_ref.cases.case import Case, Sizes, away_from_zero, normal
-from manual_bp import activations, cnn, mlp, recurrent, resnet
+from manual_bp import activations, cnn, fcn, line_reader, mlp, recurrent, resnet
 from manual_bp.models.chain import Stage
 
 MLP_SIZES: tuple[Sizes, ...] = (
@@ -158,6 +158,29 @@ def _cnn_reference(params: Any, x: Any, *, activation: Any, **rest: Any) -> Any:
     return references.models.cnn(params, x, activation=f, **rest)
 
 
+def _windows(
+    rng: np.random.Generator,
+    batch: int,
+    image: tuple[int, int],
+    kernels: tuple[tuple[int, int], ...],
+    channels: tuple[int, ...],
+) -> tuple[Any, ...]:
+    shapes = [(*kernel, n, m) for kernel, (n, m) in zip(kernels, pairwise(channels), strict=True)]
+    params = tuple(
+        mlp.Layer(
+            W=cast("Any", normal(rng, *shape) / np.sqrt(np.prod(shape[:-1]))),
+            b=cast("Any", normal(rng, shape[-1]) / 2),
+        )
+        for shape in shapes
+    )
+    return params, normal(rng, batch, *image, channels[0])
+
+
+def _fcn_reference(params: Any, x: Any, *, activation: Any, **rest: Any) -> Any:
+    f = references.activations.table[activation.name]
+    return references.models.fcn(params, x, activation=f, **rest)
+
+
 def _residual_network(
     rng: np.random.Generator, batch: int, image: tuple[int, int], channels: tuple[int, ...]
 ) -> tuple[Any, ...]:
@@ -219,6 +242,39 @@ there_and_back = Case(
     variant="inputs",
 )
 
+
+def _lines(
+    rng: np.random.Generator,
+    image: tuple[int, int],
+    channels: tuple[int, ...],
+    hidden: int,
+    widths: tuple[int, ...] | None,
+) -> tuple[Any, ...]:
+    """Return a network with two classes, of whose image two rows are left, and lines it reads."""
+    convolutions = tuple(
+        mlp.Layer(
+            W=cast("Any", normal(rng, 3, 3, n, m) / np.sqrt(9 * n)), b=cast("Any", normal(rng, m))
+        )
+        for n, m in pairwise(channels)
+    )
+    shapes = ((2 * channels[-1], 4 * hidden), (hidden, 4 * hidden), (4 * hidden,))
+    onward, reverse = (
+        line_reader.Cell(*(cast("Any", normal(rng, *shape) / 2) for shape in shapes))
+        for _ in range(2)
+    )
+    head = normal(rng, 2 * hidden, 2) / 2, normal(rng, 2)
+    params = line_reader.Params(convolutions, onward, reverse, *cast("Any", head))
+    lines = normal(rng, 2 if widths is None else len(widths), *image, channels[0])
+    return params, lines, None if widths is None else np.asarray(widths, np.int32)
+
+
+def _line_reader_reference(
+    params: Any, x: Any, widths: Any, *, activation: Any, **rest: Any
+) -> Any:
+    f = references.activations.table[activation.name]
+    return references.models.line_reader(params, x, widths, activation=f, **rest)
+
+
 cases = (
     Case(
         "cnn",
@@ -230,6 +286,20 @@ cases = (
             {"batch": 1, "image": (4, 5), "channels": (1, 2, 3), "widths": (2,)},
         ),
         options=({"activation": activations.tanh},),
+    ),
+    Case(
+        "fcn",
+        fcn,
+        _fcn_reference,
+        _windows,
+        (
+            {"batch": 2, "image": (9, 8), "kernels": ((3, 2), (2, 3)), "channels": (2, 3, 2)},
+            {"batch": 1, "image": (4, 5), "kernels": ((4, 3), (1, 2)), "channels": (1, 2, 3)},
+        ),
+        options=(
+            {"strides": ((1, 2), (2, 1)), "activation": activations.tanh},
+            {"strides": ((1, 1), (1, 1)), "activation": activations.tanh},
+        ),
     ),
     Case(
         "resnet",
@@ -262,6 +332,17 @@ cases = (
             ("lstm", manual_bp.lstm, {}),
             ("gru", manual_bp.gru, {}),
         )
+    ),
+    Case(
+        "line_reader",
+        line_reader,
+        _line_reader_reference,
+        _lines,
+        (
+            {"image": (5, 6), "channels": (1, 2, 2), "hidden": 2, "widths": (6, 3, 1)},
+            {"image": (4, 5), "channels": (2, 1, 2), "hidden": 1, "widths": None},
+        ),
+        options=({"activation": activations.tanh, "pools": ((2, 2), (1, 1))},),
     ),
     Case(
         "chain",

@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Integer
 
-from jax_ref.references import normalization, recurrence
+from jax_ref.references import activations, normalization, recurrence
 from jax_ref.references.activations import identity, relu
 from jax_ref.references.regularization import weight_decay
 
@@ -129,18 +129,18 @@ def cnn(
         u = _probed(u + jnp.broadcast_to(b, u.shape), probes, layer)
         x = (activation if layer < len(params) - 1 else identity)(u)
         if W.ndim == 4:
-            x = _halved(x)
+            x = _largest(x, 2, 2)
     return x
 
 
-def _halved(x: Float[Array, "batch rows columns channels"]) -> Array:
-    """Return the largest of every 2 × 2 entries, as the last of four strided slices in order."""
-    rows, columns = (size // 2 * 2 for size in x.shape[1:3])
+def _largest(x: Float[Array, "batch rows columns channels"], high: int, wide: int) -> Array:
+    """Return the largest entry of every window, as the last of its strided slices in order."""
+    rows, columns = x.shape[1] // high * high, x.shape[2] // wide * wide
     x = x[:, :rows, :columns]
-    corners = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
-    largest = corners[0]
-    for corner in corners[1:]:
-        largest = jnp.where(corner > largest, corner, largest)
+    places = [x[:, i::high, j::wide] for i in range(high) for j in range(wide)]
+    largest = places[0]
+    for place in places[1:]:
+        largest = jnp.where(place > largest, place, largest)
     return largest
 
 
@@ -155,6 +155,36 @@ def cnn_loss(
 ) -> Float[Array, ""]:
     """Return the loss of a convolutional network with weight decay, averaged over the batch."""
     return loss(cnn(params, x, **settings), targets) + _penalty(params, decay)
+
+
+def fcn(
+    params: Sequence[Any],
+    x: Float[Array, "batch rows columns channels"],
+    *,
+    strides: Sequence[tuple[int, int]],
+    activation: Function = relu,
+    probes: Sequence[Array] | None = None,
+) -> Float[Array, "batch rows2 columns2 channels2"]:
+    """Return what a fully convolutional network says of every window."""
+    numbers = ("NHWC", "HWIO", "NHWC")
+    for layer, ((W, b), stride) in enumerate(zip(params, strides, strict=True)):
+        u = jax.lax.conv_general_dilated(x, W, stride, "VALID", dimension_numbers=numbers)
+        u = _probed(u + jnp.broadcast_to(b, u.shape), probes, layer)
+        x = (activation if layer < len(params) - 1 else identity)(u)
+    return x
+
+
+def fcn_loss(
+    params: Sequence[Any],
+    x: Float[Array, "batch rows columns channels"],
+    targets: Array,
+    *,
+    loss: Function,
+    decay: float = 0.0,
+    **settings: Any,
+) -> Float[Array, ""]:
+    """Return the loss of a fully convolutional network with weight decay, over all windows."""
+    return loss(fcn(params, x, **settings), targets) + _penalty(params, decay)
 
 
 def resnet(
@@ -239,3 +269,76 @@ def recurrent_loss(
 ) -> Float[Array, ""]:
     """Return the loss of a recurrent network with weight decay, averaged over the batch."""
     return loss(recurrent(params, x, **settings), targets) + _penalty(params, decay)
+
+
+def line_reader(
+    params: Any,
+    x: Float[Array, "batch rows columns channels"],
+    widths: Integer[Array, " batch"] | None = None,
+    *,
+    pools: Sequence[tuple[int, int]],
+    activation: Function = relu,
+    probes: Sequence[Array] | None = None,
+) -> Float[Array, "batch t classes"]:
+    """Return the logits of a reader of lines; backwards its LSTM waits for the last step."""
+    convolutions, onward, reverse, V, c = params
+    left = jnp.full(x.shape[0], x.shape[2]) if widths is None else widths
+    x = _cut(x, left)
+    for number, ((W, b), (high, wide)) in enumerate(zip(convolutions, pools, strict=True)):
+        numbers = ("NHWC", "HWIO", "NHWC")
+        u = jax.lax.conv_general_dilated(x, W, (1, 1), "SAME", dimension_numbers=numbers)
+        u = _probed(u + jnp.broadcast_to(b, u.shape), probes, number)
+        left = left // wide
+        x = _cut(activation(_largest(u, high, wide)), left)
+    s = jnp.concatenate(jnp.unstack(x, axis=1), -1)
+    runs = (jnp.arange(s.shape[1], dtype=left.dtype)[:, None] < left[None]).astype(s.dtype)
+    both = [_along(cell, s, runs, backwards) for cell, backwards in ((onward, 0), (reverse, 1))]
+    y = jnp.einsum("btn,nm->btm", _probed(jnp.dstack(both), probes, len(pools)), V)
+    return _probed(y + jnp.broadcast_to(c, y.shape), probes, len(pools) + 1)
+
+
+def _cut(x: Array, widths: Array) -> Array:
+    within = jnp.arange(x.shape[2], dtype=widths.dtype)[None] < widths[:, None]
+    return jnp.where(within[:, None, :, None], x, jnp.zeros_like(x))
+
+
+def _along(cell: Any, s: Array, runs: Array, backwards: int) -> Array:
+    """Return the outputs of an LSTM; they and its state are 0 where a sample has ended."""
+    W, U, b = cell
+    zero = jnp.zeros_like(s, shape=(s.shape[0], U.shape[0]))
+
+    def step(state: tuple[Array, Array], now: tuple[Array, Array]) -> Any:
+        (h, c), (x, runs) = state, now
+        u = jnp.concatenate([x, h], 1) @ jnp.concatenate([W, U])
+        i, f, g, o = jnp.split(u + jnp.broadcast_to(b, u.shape), 4, 1)
+        held = jnp.broadcast_to(runs[:, None], h.shape)
+        c = held * (activations.sigmoid(f) * c + activations.sigmoid(i) * activations.tanh(g))
+        h = held * activations.sigmoid(o) * activations.tanh(c)
+        return (h, c), h
+
+    inputs = (jnp.moveaxis(s, 1, 0), runs)
+    _, outputs = jax.lax.scan(step, (zero, zero), inputs, reverse=bool(backwards))
+    return jnp.moveaxis(outputs, 0, 1)
+
+
+def line_reader_loss(
+    params: Any,
+    x: Float[Array, "batch rows columns channels"],
+    widths: Integer[Array, " batch"],
+    labels: Integer[Array, "batch s"],
+    label_lengths: Integer[Array, " batch"],
+    *,
+    loss: Function,
+    pools: Sequence[tuple[int, int]],
+    decay: float = 0.0,
+    **settings: Any,
+) -> Float[Array, ""]:
+    """Return the loss of a reader of lines with weight decay, averaged over the batch.
+
+    `loss` takes logits, labels, and the lengths of both.
+    """
+    y = line_reader(params, x, widths, pools=pools, **settings)
+    steps = widths
+    for _, wide in pools:
+        steps = steps // wide
+    return loss(y, labels, steps, label_lengths) + _penalty(params, decay)

@@ -1,0 +1,1 @@
+"""Reading a page in three steps: where is text, where do characters part, which are they."""
