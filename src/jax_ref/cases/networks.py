@@ -17,7 +17,7 @@ from jax_ref import check_model, references
 from jax_ref.cases import models
 from jax_ref.cases.case import Case, Options, Sizes, describe, normal
 from jax_ref.verdict import Report
-from manual_bp import adapters, cnn, mlp, op, recurrent, resnet
+from manual_bp import adapters, cnn, fcn, line_reader, mlp, op, recurrent, resnet
 
 NETWORKS = (
     {"batch": (5,), "widths": (3, 4, 2)},
@@ -77,7 +77,7 @@ def _halved_square(
 ) -> tuple[Any, Any, Any]:
     """Return ½ ‖y − targets‖², its gradients and every δ."""
     y, residual = model.forward(params, inputs, **settings)
-    error = y - targets
+    error = y - _at_every_place(targets, y)
     gradients, _, deltas = model.backward_with_deltas(residual, error)
     return op.wide(error**2).sum() / 2, gradients, deltas
 
@@ -85,8 +85,19 @@ def _halved_square(
 def _halved_square_reference(
     model: Any, params: Any, inputs: Any, targets: Any, *, probes: Any, **settings: Any
 ) -> Any:
-    error = model(params, inputs, probes=probes, **settings) - targets
-    return op.wide(jnp.einsum("bm,bm->", error, error)) / 2
+    y = model(params, inputs, probes=probes, **settings)
+    error = y - _at_every_place(targets, y)
+    return op.wide(jnp.vdot(error, error)) / 2
+
+
+def _at_every_place(targets: jax.Array, y: jax.Array) -> jax.Array:
+    """Return the targets of each sample, one a class, at every place or step of its output."""
+    batch, classes = targets.shape
+    return jnp.broadcast_to(targets.reshape(batch, *(1,) * (y.ndim - 2), classes), y.shape)
+
+
+def _forward_of_reader(params: Any, inputs: Any, **settings: Any) -> tuple[Any, Any]:
+    return line_reader.forward(params, *inputs, **settings)
 
 
 def _forward_of_resnet(params: Any, inputs: Any, **settings: Any) -> tuple[Any, Any]:
@@ -140,11 +151,18 @@ def _with_targets(draw: Any) -> Any:
     return drawn
 
 
+def _of_several(reference: Any) -> Any:
+    return lambda params, inputs, **settings: reference(params, *inputs, **settings)
+
+
 def _first_output(reference: Any) -> Any:
     return lambda params, inputs, **settings: reference(params, *inputs, **settings)[0]
 
 
 _resnet = SimpleNamespace(forward=_forward_of_resnet, backward_with_deltas=_backward_of_resnet)
+_reader = SimpleNamespace(
+    forward=_forward_of_reader, backward_with_deltas=line_reader.backward_with_deltas
+)
 _of_registry = {case.name: case for case in models.cases}
 
 
@@ -270,6 +288,8 @@ cases: tuple[Case, ...] = (
         variant="a cotangent of the loss",
     ),
     _with_deltas("cnn", cnn),
+    _with_deltas("fcn", fcn),
+    _with_deltas("line_reader", _reader, _of_several),
     _with_deltas("recurrent[lstm]", recurrent),
     _with_deltas("resnet", _resnet, _first_output),
     Case(

@@ -243,7 +243,7 @@ def backward_with_deltas(
     ds, dtheta, dreverse, _ = bidirectional.backward(
         residual.sequence, (dys, finals, finals)
     )  # (2)
-    dx = ds.reshape(batch, time, rows, n).transpose(0, 2, 1, 3)  # (2)
+    dx = jnp.einsum("btrn->brtn", ds.reshape(batch, time, rows, n))  # (2)
     layers, deltas = [], [dys, dy]
     for block in reversed(residual.blocks):
         (dpooled,) = residual.activation.backward(block.activation, _masked(dx, block.widths))
