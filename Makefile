@@ -15,6 +15,7 @@ train: $(STAMP)-lab
 
 ocr: $(STAMP)-lab
 	$(BIN)/manual-bp ocr train $(ARGS)
+	$(BIN)/manual-bp ocr train-pipeline runs/pipeline.npz
 
 check: $(STAMP)-lab
 	$(BIN)/manual-bp check $(ARGS)

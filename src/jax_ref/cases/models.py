@@ -339,7 +339,7 @@ cases = (
         _line_reader_reference,
         _lines,
         (
-            {"image": (5, 8), "channels": (1, 2, 3), "hidden": 2, "widths": (8, 3, 1)},
+            {"image": (5, 6), "channels": (1, 2, 3), "hidden": 2, "widths": (6, 3)},
             {"image": (4, 5), "channels": (2, 1, 2), "hidden": 1, "widths": None},
         ),
         options=({"activation": activations.tanh, "pools": ((2, 2), (1, 1))},),
