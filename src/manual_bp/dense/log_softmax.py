@@ -16,6 +16,7 @@ Source   Bridle 1990; the log-sum-exp shift: Blanchard, Higham & Higham 2021, IM
          41; temperature: Hinton, Vinyals & Dean 2015, arXiv:1503.02531
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -52,8 +53,10 @@ def normaliser(
     """
     m = u.max(axis, keepdims=True, initial=-jnp.inf)
     c = (u - m) / temperature
-    below = (jnp.exp(c) - jnp.exp(STEEP * c)).sum(axis, keepdims=True)
-    maxima = jnp.exp(-STEEP * jnp.abs(c)).sum(axis, keepdims=True)
+    # Who differentiates this forward is to see the t cancel.
+    fixed = jax.lax.stop_gradient(c)
+    below = (jnp.exp(c) - jnp.exp(STEEP * fixed)).sum(axis, keepdims=True)
+    maxima = jnp.exp(-STEEP * jnp.abs(fixed)).sum(axis, keepdims=True)
     return m, jnp.log1p(below + (maxima - 1))
 
 
