@@ -71,7 +71,7 @@ def conv(
     axes = x.ndim - 2
     s, d = _each(strides, axes), _each(dilation, axes)
     even, rest = _evenly(_pairs(padding, x.shape[1:-1], W.shape[:-2], s, d))
-    kernel = W.movedim((-1, -2), (0, 1))
+    kernel = W.movedim((-1, -2), (0, 1)).contiguous()
     u = _of_rank("conv", axes)(framed(_first(x), rest), kernel, b, s, even, d, groups)
     return _last(u)
 
@@ -536,6 +536,26 @@ def recurrent(params: Any, x: Tensor, *, cell: Any, **settings: Any) -> Tensor:
     return functional.linear(h[0], V.T, c)
 
 
+def line_reader(
+    params: Any, x: Tensor, widths: Tensor | None, *, pools: Any, activation: Any
+) -> Tensor:
+    left = torch.full((len(x),), x.shape[2]) if widths is None else widths
+    x = _within(x, left)
+    for layer, pool in zip(params.convolutions, pools, strict=True):
+        left = left // pool[1]
+        x = max_pool(conv(x, *layer, padding="SAME"), window=pool)
+        x = _within(OPS[activation.name](x), left)
+    first = (x.new_zeros(len(x), params.onward.U.shape[0]),) * 2
+    both = [(*first, *params.onward), (*first, *params.reverse)]
+    ys, _ = _layer("lstm", x.transpose(1, 2).flatten(2), both, left)
+    return functional.linear(ys, params.V.T, params.c)
+
+
+def _within(x: Tensor, widths: Tensor) -> Tensor:
+    within = torch.arange(x.shape[2]) < widths[:, None]
+    return x * within[:, None, :, None]
+
+
 OPS = {
     **FUNCTIONS,
     **{name: _one_direction(name) for name in ("rnn", "lstm", "gru")},
@@ -548,7 +568,7 @@ OPS = {
             *(upsample_nearest, upsample_linear, pixel_shuffle, pixel_unshuffle),
             *(layer_norm, rms_norm, group_norm, instance_norm, batch_norm),
             *(l2_normalize, weight_norm),
-            *(bidirectional, stacked, chain, mlp, cnn, fcn, resnet, recurrent),
+            *(bidirectional, stacked, chain, mlp, cnn, fcn, resnet, recurrent, line_reader),
             *(layer_stack, reversible_stack),
         )
     },
