@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from bp_lab.commands import ocr_pipeline
+from bp_lab.commands.screen import Screen
 from bp_lab.errors import FAILED, INTERRUPTED, InputError
 from bp_lab.files import write_json
 from bp_lab.ocr import evaluation, reader
@@ -20,39 +20,17 @@ from bp_lab.runs.interrupt import Interrupted
 from jax_ref import GradientMismatch, Report
 
 
-class _Screen(Listener):
+class _Screen(Screen, Listener):
     """Shows a training on the terminal."""
-
-    def __init__(self, console: Console, epochs: int) -> None:
-        self.console = console
-        self.bar = Progress(
-            TextColumn("epoch"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self.task = self.bar.add_task("", total=epochs, shown="")
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        if self.bar.live.is_started:
-            self.bar.stop()
 
     def started(self, out: Path, settings: Settings, parameters: int) -> None:
         line = f"reader of lines, {parameters:,} parameters, engine {settings.engine}, {out}"
         self.console.print(line, markup=False, soft_wrap=True)
 
-    def resumed(self, epoch: int) -> None:
-        self.console.print(f"Going on after epoch {epoch}.")
-        self.bar.update(self.task, completed=epoch)
-
     def checked(self, report: Report) -> None:
-        color = "green" if report else "red"
         worst = report.worst(gradient_check.WITNESS)
         told = f", worst {worst.error:.1e} of {worst.leaf} to jax.grad" if worst else ""
-        self.console.print(f"Gradient check: [bold {color}]{report.verdict}[/]", end="")
+        self.verdict(report)
         self.console.print(told, markup=False, soft_wrap=True)
 
     def trained(self, epoch: Epoch) -> None:
@@ -60,8 +38,7 @@ class _Screen(Listener):
             f"loss {epoch.loss:.4f}  misread {100 * epoch.error_rate:.2f} %  "
             f"{epoch.lines / epoch.seconds:,.0f} lines/s"
         )
-        self.bar.start()
-        self.bar.update(self.task, completed=epoch.number, shown=shown)
+        self.advance(epoch.number, shown)
 
 
 def run_train(settings: Mapping[str, Any], typed: set[str], out: Path | None, resume: bool) -> int:

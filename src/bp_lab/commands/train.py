@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from bp_lab.commands.screen import Screen
 from bp_lab.data import Dataset
 from bp_lab.errors import FAILED, INTERRUPTED, InputError
 from bp_lab.runs import Config, folder, gradient_check, train
@@ -18,25 +18,8 @@ from bp_lab.runs.run import Epoch, Listener
 from jax_ref import GradientMismatch, Report
 
 
-class _Screen(Listener):
+class _Screen(Screen, Listener):
     """Shows a run on the terminal."""
-
-    def __init__(self, console: Console, epochs: int) -> None:
-        self.console = console
-        self.bar = Progress(
-            TextColumn("epoch"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[shown]}"),
-            TimeElapsedColumn(),
-            console=console,
-        )
-        self.task = self.bar.add_task("", total=epochs, shown="")
-
-    def close(self) -> None:
-        """Leave the terminal as it was; a bar that was never shown would leave an empty line."""
-        if self.bar.live.is_started:
-            self.bar.stop()
 
     def started(self, out: Path, config: Config, model: str, dataset: Dataset) -> None:
         sizes = f"{len(dataset.train.y)} / {len(dataset.validation.y)} / {len(dataset.test.y)}"
@@ -49,16 +32,11 @@ class _Screen(Listener):
         ):
             self.console.print(line, markup=False, soft_wrap=True)
 
-    def resumed(self, epoch: int) -> None:
-        self.console.print(f"Going on after epoch {epoch}.")
-        self.bar.update(self.task, completed=epoch)
-
     def checked(self, report: Report, epoch: int) -> None:
         worst = report.worst(gradient_check.WITNESS)
         leaves = len({row.leaf for row in report.rows if row.witness == gradient_check.WITNESS})
-        color = "green" if report else "red"
         when = f" before epoch {epoch + 1}" if epoch else ""
-        self.console.print(f"Gradient check{when}: [bold {color}]{report.verdict}[/]", end="")
+        self.verdict(report, when)
         if worst:
             self.console.print(
                 f", {leaves} gradients (every dW, db and δ) against jax.grad and finite "
@@ -75,8 +53,7 @@ class _Screen(Listener):
             f"loss {epoch.loss:.4f}  accuracy {100 * epoch.validation_accuracy:.2f} %  "
             f"{epoch.samples / epoch.seconds:,.0f} samples/s"
         )
-        self.bar.start()
-        self.bar.update(self.task, completed=epoch.number, shown=shown)
+        self.advance(epoch.number, shown)
 
 
 def run(settings: Mapping[str, Any], typed: set[str], out: Path | None, *, resume: bool) -> int:
