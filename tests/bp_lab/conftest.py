@@ -9,7 +9,7 @@ import pytest
 
 from bp_lab import cli
 from bp_lab.bench import limits, models, torch_side
-from bp_lab.runs import Config
+from bp_lab.runs import Config, run
 from jax_ref import cases
 
 
@@ -18,6 +18,13 @@ class Outcome:
     status: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def without_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the time of drawing where nobody looks."""
+    if request.node.get_closest_marker("pictures") is None:
+        monkeypatch.setattr(run.plots, "draw_run", lambda *_: None)
 
 
 @pytest.fixture

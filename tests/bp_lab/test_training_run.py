@@ -23,13 +23,6 @@ from jax_ref import GradientMismatch
 SMALL = Config(hidden=(12,), epochs=3, learning_rate=0.01, check="never")
 
 
-@pytest.fixture(autouse=True)
-def without_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the time of drawing where nobody looks."""
-    if request.node.get_closest_marker("pictures") is None:
-        monkeypatch.setattr(run.plots, "draw_run", lambda *_: None)
-
-
 def _parameters(out: Path, config: Config) -> list[np.ndarray]:
     from bp_lab.runs.predict import load_network
 

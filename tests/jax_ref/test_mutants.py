@@ -408,7 +408,7 @@ def test_ours_are_mutated_in_every_way_and_of_a_sample_none_survives() -> None:
 
 @pytest.mark.parametrize("case", cases.beyond.cases, ids=lambda case: case.name)
 def test_no_case_beyond_the_registry_is_blind(case: Any) -> None:
-    for dtype in cases.DTYPES:
-        for sizes, options in case.combinations(every=False):
+    for sizes, options in case.combinations(every=False):
+        for dtype in ("float64", "bfloat16"):
             verdict, said = Trial(case, sizes, options, dtype).outcome()
             assert verdict == "PASS", f"{sizes} {options} {dtype}: {said}"
