@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bp_lab import allocator
 from bp_lab.commands import ocr_options, ocr_page_options
 from bp_lab.errors import BAD_INPUT, InputError
 from jax_ref.errors import CheckError
@@ -322,6 +323,7 @@ def _was_typed(context: typer.Context, name: str) -> bool:
 
 def main() -> None:
     """Run the command line; bad input ends with one line and status 2, without a traceback."""
+    allocator.keep_pages()
     try:
         app()
     except (InputError, CheckError) as error:

@@ -305,20 +305,26 @@ selu = Elementwise(
     kinks=((0.0, SELU_SCALE),),
 )
 
+
+def _silu_slope(u: jax.Array) -> jax.Array:
+    value, slope = logistic.sigmoid_and_slope(u)
+    return value + u * slope
+
+
 silu = Elementwise(
     name="silu",
     formula="y = u σ(u);  y' = σ(u) + u σ'(u)",
     value=lambda u: u * logistic.sigmoid(u),
     keep=_keep_u,
-    slope=partial(_widened, lambda u: logistic.sigmoid(u) + u * logistic.sigmoid_slope(u)),
+    slope=partial(_widened, _silu_slope),
 )
 
 QUICK = 1.702
 
 
 def _gelu_quick_slope(u: jax.Array) -> jax.Array:
-    v = QUICK * u
-    return logistic.sigmoid(v) + QUICK * (u * logistic.sigmoid_slope(v))
+    value, slope = logistic.sigmoid_and_slope(QUICK * u)
+    return value + QUICK * (u * slope)
 
 
 gelu_quick = Elementwise(
@@ -340,7 +346,8 @@ def _in_tanh(u: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def _gelu_tanh_slope(u: jax.Array) -> jax.Array:
     v, u_dv = _in_tanh(u)
-    return logistic.sigmoid(v) + logistic.sigmoid_slope(v) * u_dv
+    value, slope = logistic.sigmoid_and_slope(v)
+    return value + slope * u_dv
 
 
 gelu_tanh = Elementwise(

@@ -5,6 +5,8 @@ Derive   σ' = σ(1−σ) = e^(−u)/(1+e^(−u))², even in u. Written of e = e
          where σ is near 1, and nothing overflows.
   (1) σ'(u) = e/(1+e)²
   (2) tanh'(u) = 1 − tanh² u = 4σ'(2u)
+         Where both are wanted, one exponential and one division do: with s = 1/(1+e) = σ(|u|),
+  (3) σ(u) = s where u ≥ 0, e s elsewhere,   σ'(u) = e s s
 """
 
 import jax
@@ -20,6 +22,13 @@ def sigmoid_slope(u: jax.Array) -> jax.Array:
     """Return σ'(u)."""
     e = jnp.exp(-jnp.abs(u))
     return e / (1 + e) ** 2  # (1)
+
+
+def sigmoid_and_slope(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return σ(u) and σ'(u)."""
+    e = jnp.exp(-jnp.abs(u))
+    s = 1 / (1 + e)
+    return jnp.where(u < 0, e * s, s), e * s * s  # (3)
 
 
 def tanh_slope(u: jax.Array) -> jax.Array:

@@ -13,7 +13,6 @@ Extremes Finite and correct for x = ±1e4 where their product is: beyond float16
 Source   Shazeer 2020, arXiv:2002.05202, with the halves in the order of `glu`
 """
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
@@ -50,7 +49,8 @@ def backward(residual: Residual, dy: Float[Array, "*batch n"]) -> tuple[Float[Ar
     x = residual.x
     a, b = halves.split(NAME, x)
     dy = op.wide(op.expect_cotangent(NAME, dy, a.shape, x.dtype))
-    value, slope = halves.value_and_slope(gelu, b)
+    value = gelu.value(b)
+    slope = gelu.slope(gelu.keep(b, value), b.dtype)
     da = dy * value  # (1)
     db = dy * (a * slope)  # (2)
-    return (jnp.concatenate([da, db], -1).astype(x.dtype),)  # (3)
+    return (halves.joined(da, db).astype(x.dtype),)  # (3)

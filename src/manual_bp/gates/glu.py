@@ -11,11 +11,9 @@ Extremes Finite and correct for x = ±1e4. Half precision is computed in float32
 Source   Dauphin et al. 2017, arXiv:1612.08083
 """
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.activations import sigmoid
+from manual_bp import logistic, op
 from manual_bp.gates import halves
 
 NAME = "glu"
@@ -40,7 +38,7 @@ def forward(x: Float[Array, "*batch m"]) -> tuple[Float[Array, "*batch n"], Resi
     """
     (x,) = op.floating(NAME, x=x)
     a, b = halves.split(NAME, x)
-    return (a * sigmoid.value(b)).astype(x.dtype), Residual(x)
+    return (a * logistic.sigmoid(b)).astype(x.dtype), Residual(x)
 
 
 def backward(residual: Residual, dy: Float[Array, "*batch n"]) -> tuple[Float[Array, "*batch m"]]:
@@ -48,7 +46,7 @@ def backward(residual: Residual, dy: Float[Array, "*batch n"]) -> tuple[Float[Ar
     x = residual.x
     a, b = halves.split(NAME, x)
     dy = op.wide(op.expect_cotangent(NAME, dy, a.shape, x.dtype))
-    value, slope = halves.value_and_slope(sigmoid, b)
+    value, slope = logistic.sigmoid_and_slope(b)
     da = dy * value  # (1)
     db = dy * (a * slope)  # (2)
-    return (jnp.concatenate([da, db], -1).astype(x.dtype),)  # (3)
+    return (halves.joined(da, db).astype(x.dtype),)  # (3)

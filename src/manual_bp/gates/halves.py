@@ -1,11 +1,9 @@
 """The two halves of the last axis: values a and gates b, in the order of PyTorch's `glu`."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
-from manual_bp.activations import Elementwise
 
 
 def split(
@@ -23,7 +21,9 @@ def split(
     return a, b
 
 
-def value_and_slope(f: Elementwise, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return f(b) and f'(b), in the dtype of b."""
-    y = f.value(b)
-    return y, f.slope(f.keep(b, y), b.dtype)
+def joined(da: Float[Array, "*batch n"], db: Float[Array, "*batch n"]) -> Float[Array, "*batch m"]:
+    """Return da and db side by side.
+
+    Stacked along an axis of its own: concatenated, XLA would write out both before.
+    """
+    return jnp.stack([da, db], -2).reshape(*da.shape[:-1], 2 * da.shape[-1])

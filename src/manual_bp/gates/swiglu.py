@@ -12,11 +12,9 @@ Extremes Finite and correct for x = ±1e4 where their product is: beyond float16
 Source   Shazeer 2020, arXiv:2002.05202, with Swish of β = 1 and the halves in the order of `glu`
 """
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.activations import silu
+from manual_bp import logistic, op
 from manual_bp.gates import halves
 
 NAME = "swiglu"
@@ -41,7 +39,7 @@ def forward(x: Float[Array, "*batch m"]) -> tuple[Float[Array, "*batch n"], Resi
     """
     (x,) = op.floating(NAME, x=x)
     a, b = halves.split(NAME, x)
-    return (a * silu.value(b)).astype(x.dtype), Residual(x)
+    return (a * (b * logistic.sigmoid(b))).astype(x.dtype), Residual(x)
 
 
 def backward(residual: Residual, dy: Float[Array, "*batch n"]) -> tuple[Float[Array, "*batch m"]]:
@@ -49,7 +47,7 @@ def backward(residual: Residual, dy: Float[Array, "*batch n"]) -> tuple[Float[Ar
     x = residual.x
     a, b = halves.split(NAME, x)
     dy = op.wide(op.expect_cotangent(NAME, dy, a.shape, x.dtype))
-    value, slope = halves.value_and_slope(silu, b)
-    da = dy * value  # (1)
-    db = dy * (a * slope)  # (2)
-    return (jnp.concatenate([da, db], -1).astype(x.dtype),)  # (3)
+    sigma, sigma_slope = logistic.sigmoid_and_slope(b)
+    da = dy * (b * sigma)  # (1)
+    db = dy * (a * (sigma + b * sigma_slope))  # (2)
+    return (halves.joined(da, db).astype(x.dtype),)  # (3)

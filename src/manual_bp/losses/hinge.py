@@ -3,12 +3,13 @@
 Shapes   scores s, targets t: (*batch, n)   ℓ: (*batch,)
 Forward  m = 1 − t s,   ℓ = Σ max(0, mⱼ)                                          Σ over n
 Derive   A term with m > 0 is 1 − t s, every other is 0:
-  (1) ds = −dℓ 1[m > 0] t
-  (2) dt = −dℓ 1[m > 0] s
+  (1) dm = −dℓ sign max(0, m)                                            −dℓ 1[m > 0] without NaN
+  (2) ds = dm t
+  (3) dt = dm s
 Saved    s, t.
 Kinks    m = 0, where any slope between those of the two sides is a subgradient: 0 is chosen, as a
          sample on its margin counts as classified well.
-Targets  ±1. The formula holds for every real t, and so do (1) and (2): another value is a weight
+Targets  ±1. The formula holds for every real t, and so do (2) and (3): another value is a weight
          for the score with the sign of the class.
 Source   Cortes & Vapnik 1995
 """
@@ -62,7 +63,7 @@ def backward(
     """Return (dscores, dtargets)."""
     s, t, dtype = op.wide(residual.scores), op.wide(residual.targets), residual.scores.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, s.shape[:-1], dtype)
-    active = t * s < 1
-    dscores = jnp.where(active, -dl * t, 0)  # (1)
-    dtargets = jnp.where(active, -dl * s, 0)  # (2)
+    # In the words of the forward: a comparison would make XLA write out an array more.
+    dm = -dl * jnp.sign(jnp.maximum(1 - t * s, 0))  # (1)
+    dscores, dtargets = dm * t, dm * s  # (2) (3)
     return dscores.astype(dtype), dtargets.astype(dtype)

@@ -138,9 +138,10 @@ def _batch(
     if not samples:
         expected = "at least one sample for training=True"
         raise ValueError(op.complaint(NAME, "x", expected, f"shape {x.shape}"))
-    moments = shared.moments(x, batch, epsilon)
-    mean = (moments.mean + moments.correction).reshape(x.shape[-1:])
-    var = (shared.centred(x, moments) ** 2).sum(batch) / _freedom(samples)
+    m, correction, v = shared.mean_and_variance(lambda of: shared.mean(of, batch), x)
+    moments = shared.Moments(m, correction, 1 / jnp.sqrt(v + epsilon))
+    mean = (m + correction).reshape(x.shape[-1:])
+    var = v.reshape(x.shape[-1:]) * (samples / _freedom(samples))
     old_mean, old_var = old
     keep = 1 - momentum
     return moments, (keep * old_mean + momentum * mean, keep * old_var + momentum * var)

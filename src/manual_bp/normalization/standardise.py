@@ -1,14 +1,17 @@
 """What the normalisations share: centring, unit variance, and a scale and bias for each feature.
 
 Shapes   x, x̂: any   m, δ, r: as x, with size 1 on the axes   scale, bias: (n,), the last axis of x
-Forward  m = ⟨x⟩,  δ = ⟨x − m⟩,  c = x − m − δ,  r = (⟨c²⟩ + ε)^(−1/2),  x̂ = r c
+Forward  m = ⟨x⟩,  δ = ⟨x − m⟩,  c = x − m − δ,  v = ⟨c²⟩ = ⟨(x − m)²⟩ − δ²,  r = (v + ε)^(−1/2),
+         x̂ = r c
                                                                 ⟨·⟩ = mean over the axes
 Means    In exact arithmetic δ = 0. The rounding of m is an error of the size of the mean; x − m is
          nearly exact, so that subtracting its mean δ leaves an error of the size of the deviations.
          That takes one and the same m in x − m and in δ. A compiler may fuse the product that ends
          a mean with a difference, in one place and not in the other, and so skip a rounding; of a
          number that is rounded on its own, a bit shorter, it cannot.
-         The variance is taken in a second pass, never as ⟨x²⟩ − m², which would cancel.
+         The variance is taken in the pass of δ, never as ⟨x²⟩ − m², which would cancel: δ is no
+         more than a rounding of m, and where all x are equal v may come out as a rounding of δ²
+         below 0, which counts as 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -93,19 +96,23 @@ def moments_by(
     mean: Callable[[jax.Array], jax.Array], x: Float[Array, "*shape"], epsilon: float
 ) -> Moments:
     """Return the moments of `x` with a function for ⟨x⟩, which can be broadcast to x."""
+    m, correction, var = mean_and_variance(mean, x)
+    return Moments(m, correction, 1 / jnp.sqrt(var + epsilon))
+
+
+def mean_and_variance(
+    mean: Callable[[jax.Array], jax.Array], x: Float[Array, "*shape"]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return m, δ and v."""
     m = jax.lax.reduce_precision(mean(x), *SHORTER[x.dtype])
-    correction = mean(x - m)
-    c = _less(x, m, correction)
-    return Moments(m, correction, 1 / jnp.sqrt(mean(c * c) + epsilon))
-
-
-def _less(x: jax.Array, m: jax.Array, correction: jax.Array) -> jax.Array:
-    return x - m - correction
+    d = x - m
+    correction = mean(d)
+    return m, correction, jnp.maximum(mean(d * d) - correction * correction, 0)
 
 
 def centred(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:
     """Return c, in the dtype of the moments."""
-    return _less(op.wide(x), moments.mean, moments.correction)
+    return op.wide(x) - moments.mean - moments.correction
 
 
 def standardise(x: Float[Array, "*shape"], moments: Moments) -> Float[Array, "*shape"]:

@@ -2,14 +2,14 @@
 
 Shapes   x, y, dy, dx: (*shape)
 Forward  yⱼ = Π_{i≤j} xᵢ                                                          along the axis
-Derive   ∂yⱼ/∂xᵢ = 1[i≤j] Π_{l≤j, l≠i} xₗ, every factor but the one, which splits at i:
-           ∂L/∂xᵢ = Σ_{j≥i} dyⱼ Π_{l<i} xₗ Π_{i<l≤j} xₗ = pᵢ sᵢ
-  (1) pᵢ = Π_{l<i} xₗ
-         and sᵢ = Σ_{j≥i} dyⱼ Π_{i<l≤j} xₗ, whose terms j > i all hold the factor xᵢ₊₁:
-  (2) sᵢ = dyᵢ + xᵢ₊₁ sᵢ₊₁,   s = dy at the end;   a linear recurrence from the end
-  (3) dx = p ⊙ s
+         By halves: the products of pairs pₖ = x₂ₖ x₂ₖ₊₁ have a running product r half as long, and
+           y₂ₖ₊₁ = rₖ,   y₂ₖ = rₖ₋₁ x₂ₖ,   r₋₁ = 1
+         so that the work grows with n and its depth with ln n.
+Derive   rₖ is y₂ₖ₊₁, and a factor of y₂ₖ₊₂; dp follows from p, r and dr by the same rule:
+  (1) drₖ = dy₂ₖ₊₁ + dy₂ₖ₊₂ x₂ₖ₊₂
+  (2) dx₂ₖ = dy₂ₖ rₖ₋₁ + dpₖ x₂ₖ₊₁,   dx₂ₖ₊₁ = dpₖ x₂ₖ
          Nothing is divided, so dx is exact at zeros too, where Σ dy y / x is not defined.
-Saved    x.      Kinks   none.
+Saved    x, and y in the dtype of the products.      Kinks   none.
 Extremes A partial product that overflows is ∞, and beside a zero NaN, in y as in dx. Half precision
          is computed in float32 and rounded once.
 Source   Blelloch 1990, "Prefix sums and their applications", §1.4
@@ -20,18 +20,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
-from manual_bp.reductions.reduce_prod import before
 
 NAME = "cumprod"
-
-Line = tuple[jax.Array, jax.Array]
 
 
 @op.residual
 class Residual:
-    """The factors, and the axis."""
+    """The factors, their running product along the last axis, and the axis."""
 
     x: Float[Array, "*shape"]
+    y: Float[Array, "*moved"]
     axis: int = op.static()
 
 
@@ -46,22 +44,53 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     op.expect_axis(NAME, x, axis)
-    y = jax.lax.cumprod(op.wide(x), axis % x.ndim)
-    return y.astype(x.dtype), Residual(x, axis)
+    y = _running(jnp.moveaxis(op.wide(x), axis, -1))
+    return jnp.moveaxis(y, -1, axis).astype(x.dtype), Residual(x, y, axis)
 
 
-def _then(first: Line, second: Line) -> Line:
-    """Return the line s ↦ a s + b that is `second` after `first`; a line is a pair (a, b)."""
-    return first[0] * second[0], second[0] * first[1] + second[1]
+def _halves(x: jax.Array, beyond: float) -> tuple[jax.Array, jax.Array]:
+    """Return the entries at even and at odd places, as many; `beyond` where one is missing."""
+    missing = jnp.full_like(x[..., : x.shape[-1] % 2], beyond)
+    both = jnp.concatenate([x, missing], -1)
+    return both[..., 0::2], both[..., 1::2]
+
+
+def _merged(even: jax.Array, odd: jax.Array) -> jax.Array:
+    return jnp.stack([even, odd], -1).reshape(*even.shape[:-1], 2 * even.shape[-1])
+
+
+def _before(r: jax.Array) -> jax.Array:
+    return jnp.concatenate([jnp.ones_like(r[..., :1]), r[..., :-1]], -1)
+
+
+def _running(x: jax.Array) -> jax.Array:
+    """Return y along the last axis."""
+    length = x.shape[-1]
+    if length < 2:
+        return x
+    even, odd = _halves(x, 1.0)
+    r = _running(even * odd)
+    return _merged(_before(r) * even, r)[..., :length]
+
+
+def _pulled(x: jax.Array, y: jax.Array, dy: jax.Array) -> jax.Array:
+    """Return dx along the last axis."""
+    length = x.shape[-1]
+    if length < 2:
+        return dy
+    even, odd = _halves(x, 1.0)
+    dy_even, dy_odd = _halves(dy, 0.0)
+    _, r = _halves(y, 0.0)
+    by_next = (dy_even * even)[..., 1:]
+    dr = dy_odd + jnp.concatenate([by_next, jnp.zeros_like(dy_odd[..., :1])], -1)  # (1)
+    dp = _pulled(even * odd, r, dr)
+    return _merged(dy_even * _before(r) + dp * odd, dp * even)[..., :length]  # (2)
 
 
 def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"]]:
     """Return (dx,)."""
-    axis = residual.axis
-    dy = op.expect_cotangent(NAME, dy, residual.x.shape, residual.x.dtype)
-    x = jnp.moveaxis(op.wide(residual.x), axis, -1)
-    p = before(x)  # (1)
-    # What comes in at the end, from another line, meets no s: there s is dy.
-    lines = (jnp.roll(x, -1), jnp.moveaxis(op.wide(dy), axis, -1))
-    _, s = jax.lax.associative_scan(_then, lines, reverse=True, axis=x.ndim - 1)  # (2)
-    return (jnp.moveaxis(p * s, -1, axis).astype(dy.dtype),)  # (3)
+    x, axis = residual.x, residual.axis
+    dy = op.expect_cotangent(NAME, dy, x.shape, x.dtype)
+    wide_x, wide_dy = (jnp.moveaxis(op.wide(one), axis, -1) for one in (x, dy))
+    dx = _pulled(wide_x, residual.y, wide_dy)
+    return (jnp.moveaxis(dx, -1, axis).astype(x.dtype),)
