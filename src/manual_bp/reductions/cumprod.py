@@ -51,8 +51,7 @@ def forward(
 def _halves(x: jax.Array, beyond: float) -> tuple[jax.Array, jax.Array]:
     """Return the entries at even and at odd places, as many; `beyond` where one is missing."""
     missing = jnp.full_like(x[..., : x.shape[-1] % 2], beyond)
-    both = jnp.concatenate([x, missing], -1)
-    return both[..., 0::2], both[..., 1::2]
+    return x[..., ::2], jnp.concatenate([x, missing], -1)[..., 1::2]
 
 
 def _merged(even: jax.Array, odd: jax.Array) -> jax.Array:
