@@ -48,9 +48,9 @@ def forward(
     return jnp.moveaxis(y, -1, axis).astype(x.dtype), Residual(x, y, axis)
 
 
-def _halves(x: jax.Array, beyond: float) -> tuple[jax.Array, jax.Array]:
-    """Return the entries at even and at odd places, as many; `beyond` where one is missing."""
-    missing = jnp.full_like(x[..., : x.shape[-1] % 2], beyond)
+def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return the entries at even and at odd places, as many: a 0 for one that is missing."""
+    missing = jnp.zeros_like(x[..., : x.shape[-1] % 2])
     return x[..., ::2], jnp.concatenate([x, missing], -1)[..., 1::2]
 
 
@@ -67,7 +67,7 @@ def _running(x: jax.Array) -> jax.Array:
     length = x.shape[-1]
     if length < 2:
         return x
-    even, odd = _halves(x, 1.0)
+    even, odd = _halves(x)
     r = _running(even * odd)
     return _merged(_before(r) * even, r)[..., :length]
 
@@ -77,9 +77,9 @@ def _pulled(x: jax.Array, y: jax.Array, dy: jax.Array) -> jax.Array:
     length = x.shape[-1]
     if length < 2:
         return dy
-    even, odd = _halves(x, 1.0)
-    dy_even, dy_odd = _halves(dy, 0.0)
-    _, r = _halves(y, 0.0)
+    even, odd = _halves(x)
+    dy_even, dy_odd = _halves(dy)
+    _, r = _halves(y)
     by_next = (dy_even * even)[..., 1:]
     dr = dy_odd + jnp.concatenate([by_next, jnp.zeros_like(dy_odd[..., :1])], -1)  # (1)
     dp = _pulled(even * odd, r, dr)
