@@ -66,6 +66,11 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         )
     ),
     "logistic.py": (
+        (
+            "return jnp.where(u < 0, e * s, s), e * s * s # (3)",
+            "return jnp.where(u <= 0, e * s, s), e * s * s # (3)",
+            "At u = 0 both are ½, as e is 1.",
+        ),
         (_TANH.format("(2 * u)"), _TANH.format("(-2 * u)"), _EVEN),
         (_TANH.format("(2 * u)"), _TANH.format("(-(2 * u))"), _EVEN),
     ),
