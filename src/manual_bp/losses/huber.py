@@ -1,9 +1,9 @@
 """The Huber loss: squared near the target, absolute far from it.
 
 Shapes   prediction, target: (*batch, n)   ℓ: (*batch,)
-Forward  e = prediction − target,   c = min(max(e, −δ), δ),   ℓ = Σ cⱼ (eⱼ − ½ cⱼ)  Σ over n
-         Where |e| ≤ δ, c = e and a term is ½ e²; elsewhere c = ±δ and it is δ (|e| − ½ δ).
-Derive   d(½ e²)/de = e = c inside,  d(δ |e| − ½ δ²)/de = δ sign e = c outside
+Forward  e = prediction − target,   a = min(|e|, δ),   ℓ = Σ aⱼ (|eⱼ| − ½ aⱼ)      Σ over n
+         Where |e| ≤ δ, a = |e| and a term is ½ e²; elsewhere a = δ and it is δ (|e| − ½ δ).
+Derive   d(½ e²)/de = e inside,  d(δ |e| − ½ δ²)/de = δ sign e outside: c = min(max(e, −δ), δ)
   (1) dprediction = dℓ c
   (2) dtarget     = −dprediction
 Saved    c; in float32 for half precision, which might not hold the difference.
@@ -57,11 +57,13 @@ def forward(
     if not delta > 0:
         raise ValueError(op.complaint(NAME, "delta", "a positive number", delta))
     reductions.expect_pair(NAME, "prediction", "target", prediction, target, reduction)
-    error = op.wide(prediction) - op.wide(target)
-    clipped = jnp.clip(error, -delta, delta)
-    losses = (clipped * (error - clipped / 2)).sum(-1)
+    y, t = op.wide(prediction), op.wide(target)
+    # By |e| and not by c, which XLA's CPU code would write out for both.
+    size = jnp.abs(t - y)
+    near = jnp.minimum(size, delta)
+    losses = (near * (size - near / 2)).sum(-1)
     loss = reductions.reduce(losses, reduction, prediction.dtype)
-    return loss, Residual(clipped, prediction.dtype, reduction)
+    return loss, Residual(jnp.clip(y - t, -delta, delta), prediction.dtype, reduction)
 
 
 def backward(
