@@ -1,4 +1,8 @@
-"""Cases of the recurrent layers: with and without biases and lengths, of no step and of one."""
+"""Cases of the recurrent layers: with and without biases and lengths, of no step and of one.
+
+Each keeps its pre-activations in some cases and forms them again in others, and goes back over time
+at once, and in segments with a rest and without one.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -66,16 +70,30 @@ def _rnn_masked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
     return (*layer, None, _lengths(rng, sizes["batch_size"], sizes["t"]))
 
 
-RNN_OPTIONS = (
+RNN_OPTIONS: tuple[Options, ...] = (
     {"activation": "tanh"},
-    {"activation": "relu"},
-    {"activation": "relu", "slope_at_zero": 0.0},
+    {"activation": "relu", "segment": 2},
+    {"activation": "relu", "slope_at_zero": 0.0, "recompute": True},
 )
+SEGMENTS = ({"segment": 1},)
+AGAIN = ({"segment": 1, "recompute": True},)
 
 
 def _long_or_first(sizes: Sizes, options: Options) -> bool:
     """Return whether the option goes with the size: all with a long one, the first with any."""
     return sizes["t"] > 2 or options == RNN_OPTIONS[0]
+
+
+def _values_of(reference: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the reference without the settings of what is kept, which change no value."""
+
+    def values(
+        *args: Any, recompute: bool = False, segment: int | None = None, **settings: Any
+    ) -> Any:
+        del recompute, segment
+        return reference(*args, **settings)
+
+    return values
 
 
 def _case(
@@ -84,7 +102,7 @@ def _case(
     sizes: tuple[Sizes, ...] = SIZES,
     **settings: Any,
 ) -> Case:
-    reference = getattr(references.recurrence, name)
+    reference = _values_of(getattr(references.recurrence, name))
     return Case(name, getattr(manual_bp, name), reference, draw, sizes, **settings)
 
 
@@ -127,7 +145,14 @@ def _gru_without_bias(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]
     return (*_layer(rng, **sizes, width=3)[:-1], None, None, None)
 
 
-RESETS = ({"reset": "after"}, {"reset": "before"})
+RESETS: tuple[Options, ...] = (
+    {"reset": "after", "recompute": True},
+    {"reset": "before", "segment": 1},
+)
+OTHER_RESETS: tuple[Options, ...] = (
+    {"reset": "after", "segment": 2},
+    {"reset": "before", "recompute": True},
+)
 
 
 def _layer_norm_lstm(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
@@ -192,7 +217,7 @@ def _referenced(stage: Stage) -> Callable[..., Any]:
         manual_bp.gru: references.recurrence.gru,
         manual_bp.bidirectional: _bidirectional_reference,
     }
-    return partial(functions[stage.op], **dict(stage.settings))
+    return partial(_values_of(functions[stage.op]), **dict(stage.settings))
 
 
 def _bidirectional_reference(*args: Any, layer: Stage, **lengths: Any) -> Any:
@@ -236,7 +261,7 @@ _compositions = tuple(
             _bidirectional_gru,
             ({"batch_size": 3, "t": 3, "n": 4, "h": 2},),
             "layer",
-            Stage(manual_bp.gru),
+            Stage(manual_bp.gru, (("recompute", True),)),
         ),
         (
             "stacked",
@@ -267,13 +292,25 @@ cases = (
         fits=_long_or_first,
         bench=((LONG, RNN_OPTIONS[0]),),
     ),
-    _case("rnn", _rnn_masked, MASKED_SIZES, variant="lengths, no bias"),
+    _case("rnn", _rnn_masked, MASKED_SIZES, options=AGAIN, variant="lengths, no bias"),
     _case("lstm", _lstm, bench=((WIDE, {}),)),
-    _case("lstm", _lstm_peephole, MASKED_SIZES, variant="peephole, lengths, no bias"),
-    _case("lstm", _lstm_projected, PROJECTED_SIZES, variant="peephole, projection, lengths"),
+    _case(
+        "lstm",
+        _lstm_peephole,
+        MASKED_SIZES,
+        options=AGAIN,
+        variant="peephole, lengths, no bias",
+    ),
+    _case(
+        "lstm",
+        _lstm_projected,
+        PROJECTED_SIZES,
+        options=SEGMENTS,
+        variant="peephole, projection, lengths",
+    ),
     _case("gru", _gru, bench=((WIDE, {}),)),
     _case("gru", _gru_masked, MASKED_SIZES, options=RESETS, variant="lengths"),
-    _case("gru", _gru_without_bias, SIZES[:1], options=RESETS, variant="no bias"),
+    _case("gru", _gru_without_bias, SIZES[:1], options=OTHER_RESETS, variant="no bias"),
     _case(
         "layer_norm_lstm",
         _layer_norm_lstm,
@@ -285,7 +322,7 @@ cases = (
         "layer_norm_lstm",
         _layer_norm_lstm_masked,
         MASKED_SIZES,
-        options=({"epsilon": 0.1},),
+        options=({"epsilon": 0.1, "segment": 1},),
         variant="lengths",
         fits=_wide_enough,
     ),

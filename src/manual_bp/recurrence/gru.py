@@ -9,23 +9,29 @@ Forward  W, U and b hold the reset gate r, the update gate z and the candidate n
            n = tanh(v_n + (r h) U_n)                      reset="before", as in Cho et al.
            hₛ = (1−z) n + z h = yₛ
          Beyond the length of a sample hₛ = hₛ₋₁ and yₛ = 0; h_T = hₜ.
-Derive   Within the length, let dh = dyₛ + dhₛ, the cotangent of hₛ from its output and from the
+Derive   Gates and slopes need the arguments of σ and tanh. Where they were not kept they are formed
+         again, and no step waits for another, as the states are known: of all steps of a segment by
+         one product for each weight,
+  (1) v = x W + b,   u_r, u_z = v_r + h₋₁ U_r, v_z + h₋₁ U_z,   and u_n as above,
+      h₋₁ the states that the steps started from
+         Within the length, let dh = dyₛ + dhₛ, the cotangent of hₛ from its output and from the
          step behind it (dhₜ = dh_T). With δ the cotangents of the arguments of σ and tanh,
          and σ' = σ (1−σ), tanh' = 1 − tanh² and 1−z = σ(−u_z) taken of those arguments, as σ and
          tanh round to ±1:
-  (1) δ_n = dh (1−z) ⊙ n',   δ_z = dh (hₛ₋₁ − n) ⊙ z'
-  (2) after:  dq = δ_n r,   dr = δ_n q,      and hₛ₋₁ gets dq U_nᵀ
-  (3) before: d(r h) = δ_n U_nᵀ,   dr = d(r h) ⊙ hₛ₋₁,      and hₛ₋₁ gets d(r h) ⊙ r
-  (4) δ_r = dr ⊙ r'
-  (5) dhₛ₋₁ = dh z + δ_r U_rᵀ + δ_z U_zᵀ + what (2) or (3) adds
-         Beyond the length δ = 0 and dhₛ₋₁ = dhₛ. The scan ends with dh0. Behind it, one product
-         each, sums over s and the batch:
-  (6) dx = δ Wᵀ
-  (7) dW = Σ xₛᵀ δ,   db = Σ δ
+  (2) δ_n = dh (1−z) ⊙ n',   δ_z = dh (hₛ₋₁ − n) ⊙ z'
+  (3) after:  dq = δ_n r,   dr = δ_n q,      and hₛ₋₁ gets dq U_nᵀ
+  (4) before: d(r h) = δ_n U_nᵀ,   dr = d(r h) ⊙ hₛ₋₁,      and hₛ₋₁ gets d(r h) ⊙ r
+  (5) δ_r = dr ⊙ r'
+  (6) dhₛ₋₁ = dh z + δ_r U_rᵀ + δ_z U_zᵀ + what (3) or (4) adds
+         Beyond the length δ = 0 and dhₛ₋₁ = dhₛ. The scan ends with dh0. Behind the scan over a
+         segment, one product each, sums over s and the batch, added up over the segments from the
+         last to the first:
+  (7) dx = δ Wᵀ,   dW = Σ xₛᵀ δ,   db = Σ δ
   (8) dU_r, dU_z = Σ hₛ₋₁ᵀ (δ_r, δ_z),   dU_n = Σ hₛ₋₁ᵀ dq after, Σ (r hₛ₋₁)ᵀ δ_n before
   (9) db_n = Σ dq
-Saved    x, h0, the weights, the arguments of σ and tanh, and y; q is formed again, by one product
-         for all steps. Where δ = 0, beyond the length, yₛ of another step does no harm.
+Saved    x, h0, the weights and y, and the arguments of σ and tanh, but not with `recompute`. Of y
+         in float32 it is the output itself that is kept. Gates, slopes and q are there for one
+         segment alone. Where δ = 0, beyond the length, yₛ of another step does no harm.
 Kinks    none.
 Extremes The gates and their slopes are finite for every u. Half precision is computed in float32,
          what is saved by time is kept in float32, and every result is rounded once.
@@ -50,18 +56,31 @@ Reset = Literal["after", "before"]
 
 @op.residual
 class Residual:
-    """Inputs and weights; the arguments of r, z, n and the outputs by time."""
+    """Inputs and weights; the arguments of r, z, n by time, or None; the outputs."""
 
     x: Float[Array, "batch t n"]
     h0: Float[Array, "batch h"]
     W: Float[Array, "n h3"]
     U: Float[Array, "h h3"]
+    b: Float[Array, " h3"] | None
     b_n: Float[Array, " h"] | None
-    u: tuple[Float[Array, "t batch h"], ...]
-    y: Float[Array, "t batch h"]
+    u: tuple[Float[Array, "t batch h"], ...] | None
+    y: Float[Array, "batch t h"]
     lengths: Integer[Array, " batch"] | None
-    biased: bool = op.static()
+    segment: int = op.static()
     reset: Reset = op.static()
+
+
+def _arguments(
+    x: Float[Array, "*batch n"], h: Float[Array, "*batch h"], weights: Any, reset: Reset
+) -> tuple[Float[Array, "*batch h"], ...]:
+    """Return the arguments of r, z and n, of one step or of several."""
+    W, (U_rz, U_n), b, b_n = weights
+    v_rz, v_n = jnp.split(sequence.biased(x @ W, b), [U_rz.shape[1]], -1)  # (1)
+    u_r, u_z = jnp.split(v_rz + h @ U_rz, 2, -1)  # (1)
+    r = logistic.sigmoid(u_r)
+    recurrent = r * sequence.biased(h @ U_n, b_n) if reset == "after" else (r * h) @ U_n
+    return u_r, u_z, v_n + recurrent  # (1)
 
 
 def forward(
@@ -74,6 +93,8 @@ def forward(
     lengths: Integer[Array, " batch"] | None = None,
     *,
     reset: Reset = "after",
+    recompute: bool = False,
+    segment: int | None = None,
 ) -> tuple[tuple[Float[Array, "batch t h"], Float[Array, "batch h"]], Residual]:
     """Return the outputs and the final state, (ys, h_T), and the residual.
 
@@ -88,11 +109,14 @@ def forward(
         reset="after" only, where the reset gate multiplies it.
       lengths: number of steps of each sample, (batch,) integers, or None for all t.
       reset: "after" or "before" the recurrent product of the candidate.
+      recompute: whether the backward forms the arguments again, and none is kept.
+      segment: steps that the backward takes together, at least 1; None for as many as the cache
+        holds.
 
     Raises:
       TypeError: an argument is not floating, the dtypes differ, or `lengths` are no integers.
-      ValueError: the shapes do not fit, a length is out of range, `reset` is unknown, or `b_n` is
-        given with reset="before".
+      ValueError: the shapes do not fit, a length is out of range, `reset` is unknown, `b_n` is
+        given with reset="before", or `segment` is below 1.
     """
     x, h0, W, U = op.floating(NAME, x=x, h0=h0, W=W, U=U)
     op.expect_choice(NAME, "reset", reset, ("after", "before"))
@@ -104,23 +128,23 @@ def forward(
     if reset == "before" and b_n is not None:
         raise ValueError(op.complaint(NAME, "b_n", "None for reset='before'", b_n.shape))
     lengths = sequence.expect_lengths(NAME, lengths, x)
+    segment = sequence.expect_segment(NAME, segment, x, W)
     x = sequence.without_padding(x, lengths)
-    U_rz, U_n = jnp.split(op.wide(U), [2 * h], 1)
+    weights = op.wide(W), jnp.split(op.wide(U), [2 * h], 1), b, b_n
 
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
-        (v_rz, v_n), mask = inputs
-        u_r, u_z = jnp.split(v_rz + h @ U_rz, 2, 1)
-        r, z = logistic.sigmoid(u_r), logistic.sigmoid(u_z)
-        recurrent = r * sequence.biased(h @ U_n, b_n) if reset == "after" else (r * h) @ U_n
-        u_n = v_n + recurrent
+        x, mask = inputs
+        u_r, u_z, u_n = _arguments(x, h, weights, reset)
+        z = logistic.sigmoid(u_z)
         new = (1 - z) * jnp.tanh(u_n) + z * h
-        return sequence.choose(mask, new, h), ((u_r, u_z, u_n), sequence.choose(mask, new, 0.0))
+        y = sequence.choose(mask, new, 0.0)
+        return sequence.choose(mask, new, h), (None if recompute else (u_r, u_z, u_n), y)
 
-    v = sequence.biased(sequence.by_time(x, W), b)
-    inputs = (tuple(jnp.split(v, [2 * h], 2)), sequence.active(lengths, x.shape[1]))
+    inputs = (sequence.by_time(x), sequence.active(lengths, x.shape[1]))
     h_T, (u, y) = jax.lax.scan(step, op.wide(h0), inputs)
-    residual = Residual(x, h0, W, U, b_n, u, y, lengths, b is not None, reset)
-    return (y.transpose(1, 0, 2).astype(x.dtype), h_T.astype(x.dtype)), residual
+    ys = y.transpose(1, 0, 2)
+    residual = Residual(x, h0, W, U, b, b_n, u, ys, lengths, segment, reset)
+    return (ys.astype(x.dtype), h_T.astype(x.dtype)), residual
 
 
 def backward(
@@ -138,50 +162,59 @@ def backward(
 
     dlengths is None, and the cotangent of an optional argument that was None.
     """
-    x, h0, dtype, h = residual.x, residual.h0, residual.x.dtype, residual.h0.shape[1]
-    shapes = {"ys": (*x.shape[:2], h), "h_T": h0.shape}
+    x, h0, dtype, segment = residual.x, residual.h0, residual.x.dtype, residual.segment
+    shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape}
     dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
-    U = op.wide(residual.U)
-    U_rz, U_n = U[:, : 2 * h], U[:, 2 * h :]
+    W, b, b_n = op.wide(residual.W), residual.b, residual.b_n
+    h2 = 2 * h0.shape[1]
+    U_rz, U_n = jnp.split(op.wide(residual.U), [h2], 1)
     after = residual.reset == "after"
-    u_r, u_z, u_n = residual.u
-    r = logistic.sigmoid(u_r)
-    gates = r, logistic.sigmoid(u_z), logistic.sigmoid(-u_z), jnp.tanh(u_n)
-    slopes = (
-        logistic.sigmoid_slope(u_r),
-        logistic.sigmoid_slope(u_z),
-        logistic.tanh_slope(u_n),
-    )
-    previous = sequence.before(h0, residual.y)
-    # What r multiplies.
-    reset = sequence.biased(previous @ U_n, residual.b_n) if after else previous
 
     def step(dh_next: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
         dy, (r, z, not_z, n), (r_slope, z_slope, n_slope), previous, reset, mask = inputs
         dh = dy + dh_next
-        delta_n = dh * not_z * n_slope  # (1)
-        delta_z = dh * (previous - n) * z_slope  # (1)
+        delta_n = dh * not_z * n_slope  # (2)
+        delta_z = dh * (previous - n) * z_slope  # (2)
         if after:
-            dr = delta_n * reset  # (2)
-            added = (delta_n * r) @ U_n.T  # (2)
+            dr = delta_n * reset  # (3)
+            added = (delta_n * r) @ U_n.T  # (3)
         else:
-            dreset = delta_n @ U_n.T  # (3)
-            dr, added = dreset * reset, dreset * r  # (3)
-        delta_rz = jnp.hstack([dr * r_slope, delta_z])  # (4)
-        dh_before = dh * z + delta_rz @ U_rz.T + added  # (5)
+            dreset = delta_n @ U_n.T  # (4)
+            dr, added = dreset * reset, dreset * r  # (4)
+        delta_rz = jnp.hstack([dr * r_slope, delta_z])  # (5)
+        dh_before = dh * z + delta_rz @ U_rz.T + added  # (6)
         delta = sequence.choose(mask, jnp.hstack([delta_rz, delta_n]), 0.0)
         return sequence.choose(mask, dh_before, dh_next), delta
 
-    masks = sequence.active(residual.lengths, x.shape[1])
-    inputs = (dys.transpose(1, 0, 2), gates, slopes, previous, reset, masks)
-    dh0, delta = jax.lax.scan(step, dh_T, inputs, reverse=True)
-    delta_rz, delta_n = jnp.split(delta, [2 * h], 2)
-    dx = jnp.einsum("tbm,nm->btn", delta, op.wide(residual.W)).astype(dtype)  # (6)
-    dW = sequence.outer(op.wide(x).transpose(1, 0, 2), delta).astype(dtype)  # (7)
-    db = delta.sum((0, 1)).astype(dtype) if residual.biased else None  # (7)
-    dq = delta_n * r if after else delta_n  # (2)
-    dU_rz = sequence.outer(previous, delta_rz)  # (8)
-    dU_n = sequence.outer(previous if after else previous * r, dq)  # (8)
-    dU = jnp.hstack([dU_rz, dU_n]).astype(dtype)
-    db_n = None if residual.b_n is None else dq.sum((0, 1)).astype(dtype)  # (9)
-    return dx, dh0.astype(dtype), dW, dU, db, db_n, None
+    def stretch(dh: jax.Array, steps: Any, start: jax.Array) -> tuple[Any, Any, Any]:
+        x, u, y, dys, masks = steps
+        previous = sequence.before(start, y)
+        if u is None:
+            u = _arguments(x, previous, (W, (U_rz, U_n), b, b_n), residual.reset)
+        u_r, u_z, u_n = u
+        r = logistic.sigmoid(u_r)
+        gates = r, logistic.sigmoid(u_z), logistic.sigmoid(-u_z), jnp.tanh(u_n)
+        slopes = (
+            logistic.sigmoid_slope(u_r),
+            logistic.sigmoid_slope(u_z),
+            logistic.tanh_slope(u_n),
+        )
+        # What r multiplies.
+        reset = sequence.biased(previous @ U_n, b_n) if after else previous
+        inputs = (dys, gates, slopes, previous, reset, masks)
+        dh, delta = jax.lax.scan(step, dh, inputs, reverse=True)
+        delta_rz, delta_n = jnp.split(delta, [h2], 2)
+        dW = sequence.outer(x, delta)  # (7)
+        db = None if b is None else delta.sum((0, 1))  # (7)
+        dq = delta_n * r if after else delta_n  # (3)
+        dU_rz = sequence.outer(previous, delta_rz)  # (8)
+        dU_n = sequence.outer(previous if after else previous * r, dq)  # (8)
+        db_n = None if b_n is None else dq.sum((0, 1))  # (9)
+        return dh, delta @ W.T, (dW, jnp.hstack([dU_rz, dU_n]), db, db_n)  # (7)
+
+    y, masks = sequence.by_time(residual.y), sequence.active(residual.lengths, x.shape[1])
+    steps = (sequence.by_time(x), residual.u, y, sequence.by_time(dys), masks)
+    starts = sequence.starts(h0, y, segment)
+    dh0, dx, sums = sequence.in_segments(stretch, dh_T, steps, starts, segment)
+    gradients = (dx.transpose(1, 0, 2), dh0, *sums)
+    return (*jax.tree.map(lambda one: one.astype(dtype), gradients), None)

@@ -19,13 +19,16 @@ Derive   The way back through ẑ = N(z), by `layer_norm` (4):
   (4) δ_i = dc g ⊙ i',   δ_f = dc cₛ₋₁ ⊙ f',   δ_g = dc i ⊙ g',   dcₛ₋₁ = dc f
   (5) d(hₛ₋₁ U) = N'(δ ⊙ scale_h),   dhₛ₋₁ = d(hₛ₋₁ U) Uᵀ
          Beyond the length δ = da = 0, dcₛ₋₁ = dcₛ and dhₛ₋₁ = dhₛ. The scan ends with dc0 and dh0.
-         The rest is done for all steps at once, sums over s and the batch by one product each:
+         The rest is done for all steps of a segment at once, sums over s and the batch by one
+         product each, added up over the segments from the last to the first:
   (6) d(x W) = N'(δ ⊙ scale_x),   dx = d(x W) Wᵀ
   (7) dW = Σ xₛᵀ d(xₛ W),   dU = Σ hₛ₋₁ᵀ d(hₛ₋₁ U)
   (8) dscale_x = Σ δ ⊙ N(xₛ W),   dscale_h = Σ δ ⊙ N(hₛ₋₁ U),   db = Σ δ
   (9) dscale_c = Σ da ⊙ N(cₛ),   dbias_c = Σ da
-Saved    x, h0, c0, the weights, u, c and y. The gates, x W, h U and the moments are formed again,
-         all steps at once. Where δ = 0, beyond the length, yₛ and cₛ of another step do no harm.
+Saved    x, h0, c0, the weights, c and y, of which in float32 it is the output itself that is kept.
+         x W, h U and the moments are formed again, all steps of a segment at once, as the states
+         are known, and with them u. Where δ = 0, beyond the length, yₛ and cₛ of another step do
+         no harm.
 Kinks    none.
 Extremes Finite where all features of a product are equal: N is 0 there and r = ε^(−1/2). With h = 1
          N(c) = 0, so that c is seen by c_T alone. Half precision is computed in float32, what is
@@ -51,7 +54,7 @@ NAME = "layer_norm_lstm"
 
 @op.residual
 class Residual:
-    """Inputs and weights; the arguments of i, f, g, o, the cells and the outputs by time."""
+    """Inputs and weights; the cells by time, and the outputs."""
 
     x: Float[Array, "batch t n"]
     h0: Float[Array, "batch h"]
@@ -60,12 +63,13 @@ class Residual:
     U: Float[Array, "h h4"]
     scale_x: Float[Array, " h4"]
     scale_h: Float[Array, " h4"]
+    b: Float[Array, " h4"]
     scale_c: Float[Array, " h"]
     bias_c: Float[Array, " h"]
-    u: tuple[Float[Array, "t batch h"], ...]
     c: Float[Array, "t batch h"]
-    y: Float[Array, "t batch h"]
+    y: Float[Array, "batch t h"]
     lengths: Integer[Array, " batch"] | None
+    segment: int = op.static()
     epsilon: float = op.static()
 
 
@@ -95,6 +99,7 @@ def forward(
     lengths: Integer[Array, " batch"] | None = None,
     *,
     epsilon: float = 1e-5,
+    segment: int | None = None,
 ) -> tuple[
     tuple[Float[Array, "batch t h"], Float[Array, "batch h"], Float[Array, "batch h"]], Residual
 ]:
@@ -113,10 +118,13 @@ def forward(
       bias_c: bias of the normalised cell, (h,).
       lengths: number of steps of each sample, (batch,) integers, or None for all t.
       epsilon: ε > 0, added to every variance.
+      segment: steps that the backward takes together, at least 1; None for as many as the cache
+        holds.
 
     Raises:
       TypeError: an argument is not floating, the dtypes differ, or `lengths` are no integers.
-      ValueError: the shapes do not fit, a length is out of range, or `epsilon` is not positive.
+      ValueError: the shapes do not fit, a length is out of range, `epsilon` is not positive, or
+        `segment` is below 1.
     """
     x, h0, c0, W, U = op.floating(NAME, x=x, h0=h0, c0=c0, W=W, U=U)
     _, scale_x, scale_h, b, scale_c, bias_c = op.floating(
@@ -131,28 +139,28 @@ def forward(
     for argument, array in (("scale_c", scale_c), ("bias_c", bias_c)):
         op.expect_shape(NAME, argument, array, (h,), f"for h0 of shape {h0.shape}")
     lengths = sequence.expect_lengths(NAME, lengths, x)
+    segment = sequence.expect_segment(NAME, segment, x, W)
     x = sequence.without_padding(x, lengths)
     shared.expect_epsilon(NAME, epsilon)
-    U_wide = op.wide(U)
+    W_wide, U_wide = op.wide(W), op.wide(U)
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
-        (h, c), (projected, mask) = state, inputs
-        recurrent, _ = _normalise(h @ U_wide, epsilon)
-        u = projected + shared.affine(recurrent, scale_h, None)
+        (h, c), (x, mask) = state, inputs
+        (projected, _), (recurrent, _) = (_normalise(z, epsilon) for z in (x @ W_wide, h @ U_wide))
+        u = shared.affine(projected, scale_x, b) + shared.affine(recurrent, scale_h, None)
         u_i, u_f, u_g, u_o = jnp.split(u, 4, 1)
         new_c = logistic.sigmoid(u_f) * c + logistic.sigmoid(u_i) * jnp.tanh(u_g)
         cell, _ = _normalise(new_c, epsilon)
         new_h = logistic.sigmoid(u_o) * jnp.tanh(shared.affine(cell, scale_c, bias_c))
         h, c = sequence.choose(mask, new_h, h), sequence.choose(mask, new_c, c)
-        return (h, c), ((u_i, u_f, u_g, u_o), c, sequence.choose(mask, new_h, 0.0))
+        return (h, c), (c, sequence.choose(mask, new_h, 0.0))
 
-    projected = shared.affine(_normalise(sequence.by_time(x, W), epsilon)[0], scale_x, b)
-    inputs = (projected, sequence.active(lengths, x.shape[1]))
-    (h_T, c_T), (u, c, y) = jax.lax.scan(step, (op.wide(h0), op.wide(c0)), inputs)
-    ys = y.transpose(1, 0, 2).astype(x.dtype)
-    scales = (scale_x, scale_h, scale_c, bias_c)
-    residual = Residual(x, h0, c0, W, U, *scales, u, c, y, lengths, epsilon)
-    return (ys, h_T.astype(x.dtype), c_T.astype(x.dtype)), residual
+    inputs = (sequence.by_time(x), sequence.active(lengths, x.shape[1]))
+    (h_T, c_T), (c, y) = jax.lax.scan(step, (op.wide(h0), op.wide(c0)), inputs)
+    ys = y.transpose(1, 0, 2)
+    weights = (W, U, scale_x, scale_h, b, scale_c, bias_c)
+    residual = Residual(x, h0, c0, *weights, c, ys, lengths, segment, epsilon)
+    return (ys.astype(x.dtype), h_T.astype(x.dtype), c_T.astype(x.dtype)), residual
 
 
 def backward(
@@ -178,13 +186,7 @@ def backward(
     x, h0, c0, epsilon = residual.x, residual.h0, residual.c0, residual.epsilon
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape, "c_T": c0.shape}
     dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, x.dtype)
-    W, U, scale_c = op.wide(residual.W), op.wide(residual.U), residual.scale_c
-    previous_h = sequence.before(h0, residual.y)
-    projected, r_x = _normalise(sequence.by_time(x, W), epsilon)
-    recurrent, r_h = _normalise(previous_h @ U, epsilon)
-    cells, r_c = _normalise(residual.c, epsilon)
-    a = cells * shared.over(scale_c, cells) + shared.over(residual.bias_c, cells)
-    gates, slopes = sequence.four_gates(residual.u)
+    W, U, segment = op.wide(residual.W), op.wide(residual.U), residual.segment
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
         dh_next, dc_next = carry
@@ -193,7 +195,7 @@ def backward(
         dh = sequence.choose(mask, dy + dh_next, 0.0)
         delta_o = dh * jnp.tanh(a) * o_slope  # (2)
         da = dh * o * logistic.tanh_slope(a)  # (2)
-        dc = dc_next + _back(da * shared.over(scale_c, da), cell, r_c)  # (3)
+        dc = dc_next + _back(da * shared.over(residual.scale_c, da), cell, r_c)  # (3)
         delta_i = dc * g * i_slope  # (4)
         delta_f = dc * previous * f_slope  # (4)
         delta_g = dc * i * g_slope  # (4)
@@ -203,24 +205,34 @@ def backward(
         dh_before = dproduct @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (5)
         return (dh_before, sequence.choose(mask, dc * f, dc_next)), (delta, dproduct, da)  # (4)
 
-    previous_c = sequence.before(c0, residual.c)
+    def stretch(carry: Any, steps: Any, starts: Any) -> tuple[Any, Any, Any]:
+        x, y, c, dys, masks = steps
+        previous_h, previous_c = map(sequence.before, starts, (y, c))
+        projected, r_x = _normalise(x @ W, epsilon)
+        recurrent, r_h = _normalise(previous_h @ U, epsilon)
+        cells, r_c = _normalise(c, epsilon)
+        u = shared.affine(projected, residual.scale_x, residual.b)
+        u = u + shared.affine(recurrent, residual.scale_h, None)
+        a = shared.affine(cells, residual.scale_c, residual.bias_c)
+        gates, slopes = sequence.four_gates(jnp.split(u, 4, 2))
+        inputs = (dys, gates, slopes, a, previous_c, (cells, r_c), (recurrent, r_h), masks)
+        carry, (delta, dhU, da) = jax.lax.scan(step, carry, inputs, reverse=True)
+        dxW = _back(delta * shared.over(residual.scale_x, delta), projected, r_x)  # (6)
+        sums = (
+            sequence.outer(x, dxW),  # (7)
+            sequence.outer(previous_h, dhU),  # (7)
+            (delta * projected).sum((0, 1)),  # (8)
+            (delta * recurrent).sum((0, 1)),  # (8)
+            delta.sum((0, 1)),  # (8)
+            (da * cells).sum((0, 1)),  # (9)
+            da.sum((0, 1)),  # (9)
+        )
+        return carry, dxW @ W.T, sums  # (6)
+
+    y, c = sequence.by_time(residual.y), residual.c
     masks = sequence.active(residual.lengths, x.shape[1])
-    of_c, of_h = (cells, r_c), (recurrent, r_h)
-    inputs = (dys.transpose(1, 0, 2), gates, slopes, a, previous_c, of_c, of_h, masks)
-    (dh0, dc0), (delta, dhU, da) = jax.lax.scan(step, (dh_T, dc_T), inputs, reverse=True)
-    dxW = _back(delta * shared.over(residual.scale_x, delta), projected, r_x)  # (6)
-    gradients = (
-        jnp.einsum("tbm,nm->btn", dxW, W),  # (6)
-        dh0,
-        dc0,
-        sequence.outer(op.wide(x).transpose(1, 0, 2), dxW),  # (7)
-        sequence.outer(previous_h, dhU),  # (7)
-        (delta * projected).sum((0, 1)),  # (8)
-        (delta * recurrent).sum((0, 1)),  # (8)
-        delta.sum((0, 1)),  # (8)
-        (da * cells).sum((0, 1)),  # (9)
-        da.sum((0, 1)),  # (9)
-    )
-    dx, dh0, dc0, dW, dU, *others = (one.astype(x.dtype) for one in gradients)
-    dscale_x, dscale_h, db, dscale_c, dbias_c = others
-    return dx, dh0, dc0, dW, dU, dscale_x, dscale_h, db, dscale_c, dbias_c, None
+    steps = (sequence.by_time(x), y, c, sequence.by_time(dys), masks)
+    starts = sequence.starts(h0, y, segment), sequence.starts(c0, c, segment)
+    (dh0, dc0), dx, sums = sequence.in_segments(stretch, (dh_T, dc_T), steps, starts, segment)
+    gradients = (dx.transpose(1, 0, 2), dh0, dc0, *sums)
+    return (*jax.tree.map(lambda one: one.astype(x.dtype), gradients), None)

@@ -1,10 +1,10 @@
-"""What the recurrent layers share: lengths, masks, gates, products over time.
+"""What the recurrent layers share: lengths, masks, gates, segments of time, products over it.
 
 Inside a layer time comes first, as `lax.scan` wants it, and half precision is float32.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,6 +13,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
 from manual_bp import logistic, op
+
+# Of the pre-activations of a segment: what is computed of as many stays in the cache.
+ENTRIES = 2**18
+
+# (carry, steps, starts) -> (carry, by time, sums)
+Stretch = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
 
 
 def expect_layer(name: str, x: jax.Array, h0: jax.Array) -> None:
@@ -63,6 +69,19 @@ def expect_lengths(name: str, lengths: Any, x: jax.Array) -> Integer[Array, " ba
     return array.astype(jnp.int32)
 
 
+def expect_segment(name: str, segment: int | None, x: jax.Array, W: jax.Array) -> int:
+    """Return the steps of a segment; None for as many as have `ENTRIES` pre-activations.
+
+    Raises:
+      ValueError: the number is below 1.
+    """
+    if segment is None:
+        return max(ENTRIES // max(x.shape[0] * W.shape[1], 1), 1)
+    if segment < 1:
+        raise ValueError(op.complaint(name, "segment", "a whole number of at least 1", segment))
+    return segment
+
+
 def active(
     lengths: Integer[Array, " batch"] | None, time: int
 ) -> Bool[Array, "time batch 1"] | None:
@@ -89,7 +108,7 @@ def without_padding(
     return x if mask is None else choose(mask.transpose(1, 0, 2), x, 0.0)
 
 
-def four_gates(u: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
+def four_gates(u: Sequence[jax.Array]) -> tuple[tuple[jax.Array, ...], tuple[jax.Array, ...]]:
     """Return the gates i, f, g, o of an LSTM, of their arguments, and the slopes there."""
     u_i, u_f, u_g, u_o = u
     gates = logistic.sigmoid(u_i), logistic.sigmoid(u_f), jnp.tanh(u_g), logistic.sigmoid(u_o)
@@ -102,9 +121,16 @@ def four_gates(u: tuple[jax.Array, ...]) -> tuple[tuple[jax.Array, ...], tuple[j
     return gates, slopes
 
 
-def by_time(x: Float[Array, "batch time n"], W: Float[Array, "n m"]) -> jax.Array:
-    """Return x W as (time, batch, m), one product for all steps."""
-    return jnp.einsum("btn,nm->tbm", op.wide(x), op.wide(W))
+def by_time(x: Float[Array, "batch time n"]) -> Float[Array, "time batch n"]:
+    """Return x, or what it came from, with the first two axes exchanged."""
+    return op.wide(x).transpose(1, 0, 2)
+
+
+def affine(
+    x: Float[Array, "*batch n"], W: jax.Array, h: Float[Array, "*batch h"], U: jax.Array, b: Any
+) -> Float[Array, "*batch m"]:
+    """Return x W + h U + b, of one step or of several."""
+    return biased(x @ W + h @ U, b)
 
 
 def biased(u: jax.Array, b: jax.Array | None) -> jax.Array:
@@ -121,3 +147,48 @@ def outer(left: jax.Array, right: jax.Array) -> jax.Array:
     """Return Σ leftᵀ right over time and batch."""
     rows = math.prod(left.shape[:2])
     return left.reshape(rows, left.shape[2]).T @ right.reshape(rows, right.shape[2])
+
+
+def starts(first: jax.Array, states: jax.Array, segment: int) -> jax.Array:
+    """Return the state that each segment started from, that of the rest last."""
+    return jnp.concatenate([op.wide(first)[None], states[segment - 1 :: segment]])
+
+
+def in_segments(
+    stretch: Stretch, carry: Any, steps: Any, starts: Any, segment: int
+) -> tuple[Any, Any, Any]:
+    """Return the carry before the first step, what each step gives, and the sums over all steps.
+
+    Time is cut into segments, the last of them the rest, and gone through from its end. What a
+    stretch computes of a segment, and does not return, is gone when the next one begins.
+
+    Args:
+      stretch: what goes back over consecutive steps.
+      carry: of the last step.
+      steps: arrays by time, or None.
+      starts: for each segment what `starts` returns.
+      segment: number of steps, at least 1.
+    """
+    time = jax.tree.leaves(steps)[0].shape[0]
+    end = time - time % segment
+    rest = jax.tree.map(lambda leaf: leaf[end:], steps)
+    carry, of_rest, sums = stretch(carry, rest, jax.tree.map(lambda leaf: leaf[-1], starts))
+    if end == 0:
+        return carry, of_rest, sums
+
+    def descend(carried: Any, segment: Any) -> tuple[Any, Any]:
+        carry, sums = carried
+        carry, by_time, more = stretch(carry, *segment)
+        return (carry, jax.tree.map(jnp.add, sums, more)), by_time
+
+    whole = jax.tree.map(
+        lambda leaf: leaf[:end].reshape(end // segment, segment, *leaf.shape[1:]), steps
+    )
+    starts = jax.tree.map(lambda leaf: leaf[:-1], starts)
+    (carry, sums), of_whole = jax.lax.scan(descend, (carry, sums), (whole, starts), reverse=True)
+    joined = jax.tree.map(
+        lambda leaf, rest: jnp.concatenate([leaf.reshape(end, *leaf.shape[2:]), rest]),
+        of_whole,
+        of_rest,
+    )
+    return carry, joined, sums
