@@ -104,6 +104,7 @@ from manual_bp.models import (
     recurrent,
     resnet,
     reversible_stack,
+    skip,
 )
 from manual_bp.normalization import (
     batch_norm,
@@ -247,6 +248,7 @@ __all__ = [
     "selu",
     "sigmoid",
     "silu",
+    "skip",
     "softmax",
     "softmax_cross_entropy",
     "softmax_squared_error",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bp_lab import cli
-from bp_lab.bench import limits, models, torch_side
+from bp_lab.bench import deep_stacks, limits, models, torch_side
 from bp_lab.runs import Config, run
 from jax_ref import cases
 
@@ -60,6 +60,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(cases, "registry", tuple(chosen))
     config = Config(model="mlp", hidden=(5,), optimizer="sgd", weight_decay=0.0)
     monkeypatch.setattr(models, "MODELS", (models.Model(config, 4, (3, 2)),))
+    monkeypatch.setattr(deep_stacks, "STACKS", ())
     monkeypatch.setitem(limits.GEMM_SIDES, "cpu", 64)
     monkeypatch.setattr(torch_side, "available", lambda: False)
     for cached in (limits.gemm_rate, limits._copy_rate):

@@ -1,5 +1,6 @@
 """A benchmark against a wrong peer is worth nothing: every peer computes what our op does."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from small_cases import SMALL_MODELS, TIMED, small, small_model
 
-from bp_lab.bench import models, ops, peers
+from bp_lab.bench import deep_stacks, models, ops, peers
 from bp_lab.bench.peers import models as model_peers
 from bp_lab.bench.peers.peer import Peer
 from jax_ref import cases
@@ -17,7 +18,8 @@ from jax_ref.cases.case import Options
 
 # Models are rows of their own; the others have nothing to compute.
 NOT_TIMED = {
-    *("cnn", "fcn", "line_reader", "resnet", "recurrent", "mlp", "chain", "identity", "flatten"),
+    *("cnn", "fcn", "line_reader", "resnet", "recurrent", "mlp", "chain", "skip"),
+    *("identity", "flatten"),
 }
 TOLERANCE = {"float64": 1e-10, "float32": 2e-4}
 
@@ -79,7 +81,9 @@ def test_every_op_is_timed() -> None:
 
 
 def test_no_row_comes_twice() -> None:
-    keys = [(row.name, row.size) for of in (ops, models) for row in of.subjects("float32")]
+    keys = [
+        (row.name, row.size) for of in (ops, models, deep_stacks) for row in of.subjects("float32")
+    ]
     assert len(set(keys)) == len(keys)
 
 
@@ -115,6 +119,25 @@ def test_a_step_of_every_form_of_a_model_is_ours(name: str) -> None:
             del wanted["GRUCell_0"]["hn"]["bias"]
         came = jax.tree.map(np.asarray, theirs.params)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-13), came, wanted)
+
+
+@pytest.mark.parametrize("stack", deep_stacks.STACKS, ids=lambda stack: stack.name)
+def test_a_step_of_every_form_of_a_deep_stack_is_ours(stack: deep_stacks.DeepStack) -> None:
+    small_stack = replace(stack, layers=5, width=3, batch=4)
+
+    def step(program: Any) -> Any:
+        return jax.jit(program.function)(*program.arguments)
+
+    program = deep_stacks.by_hand(small_stack, "float64")
+    before, (ours, loss) = program.arguments[0].params, step(program)
+    for form in stack.forms:
+        theirs, their_loss = step(deep_stacks.by_autodiff(small_stack, form, "float64"))
+        np.testing.assert_allclose(loss, their_loss, rtol=1e-13)
+        for old, came, wanted in zip(
+            *map(jax.tree.leaves, (before, theirs.params, ours.params)), strict=True
+        ):
+            assert np.abs(np.asarray(wanted - old)).max() > 1e-4
+            np.testing.assert_allclose(came, wanted, atol=1e-13)
 
 
 def test_every_model_has_a_peer() -> None:

@@ -1,5 +1,6 @@
 """PyTorch's side of the benchmark computes what our ops and models do."""
 
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from small_cases import SMALL_MODELS, TIMED, small, small_model
 
-from bp_lab.bench import models, ops, torch_side
+from bp_lab.bench import deep_stacks, models, ops, torch_side
 from jax_ref import cases
 
 torch = pytest.importorskip("torch")
@@ -84,3 +85,17 @@ def test_pytorch_trains_the_same_network(name: str) -> None:
         # PyTorch learns a second bias of each gate.
         if not key.startswith("layer.bias") and "running" not in key and "batches" not in key:
             np.testing.assert_allclose(came, wanted[key], atol=1e-12, err_msg=key)
+
+
+@pytest.mark.parametrize("stack", deep_stacks.STACKS, ids=lambda stack: stack.name)
+def test_pytorch_trains_the_same_deep_stack(stack: deep_stacks.DeepStack) -> None:
+    from bp_lab.bench import torch_stacks
+
+    small_stack = replace(stack, layers=5, width=3, batch=4)
+    program = deep_stacks.by_hand(small_stack, "float64")
+    state, loss = jax.jit(program.function)(*program.arguments)
+    step, parameters = torch_stacks.training(small_stack, "float64")
+    np.testing.assert_allclose(step().item(), loss, rtol=1e-12)
+    for came, wanted in zip(parameters, jax.tree.leaves(state.params), strict=True):
+        for one, other in zip(came, wanted, strict=True):
+            np.testing.assert_allclose(one.detach(), other.T, atol=1e-12)

@@ -465,6 +465,10 @@ def chain(parameters: Any, x: Tensor, *, stages: Any) -> Tensor:
     return x
 
 
+def skip(x: Tensor, parameters: Any, *, stages: Any) -> Tensor:
+    return x + chain(parameters, x, stages=stages)
+
+
 def layer_stack(parameters: Any, x: Tensor, *, layer: Any, segment: int | None = None) -> Tensor:
     for number in range(len(jax.tree.leaves(parameters)[0])):
         x = chain(_at(parameters, number), x, stages=layer)
@@ -569,7 +573,7 @@ OPS = {
             *(layer_norm, rms_norm, group_norm, instance_norm, batch_norm),
             *(l2_normalize, weight_norm),
             *(bidirectional, stacked, chain, mlp, cnn, fcn, resnet, recurrent, line_reader),
-            *(layer_stack, reversible_stack),
+            *(skip, layer_stack, reversible_stack),
         )
     },
     "checkpointed_stack": layer_stack,

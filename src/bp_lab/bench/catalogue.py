@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from bp_lab.bench import models, ops
+from bp_lab.bench import deep_stacks, models, ops
 from bp_lab.bench.contest import Subject
 
 
@@ -25,3 +25,4 @@ def known() -> list[str]:
 def _every(dtype: str) -> Iterator[Subject]:
     yield from ops.subjects(dtype)
     yield from models.subjects(dtype)
+    yield from deep_stacks.subjects(dtype)

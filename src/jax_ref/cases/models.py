@@ -88,6 +88,15 @@ def _chain_reference(parameters: Any, x: Any, *, stages: tuple[Stage, ...]) -> A
     return references.models.chain(parameters, x, stages=_functions(stages))
 
 
+def _skipped(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -> tuple[Any, ...]:
+    into, out = (_weights(rng, n, m), normal(rng, m)), (_weights(rng, m, n), normal(rng, n) / 2)
+    return normal(rng, *batch, n), (into, (), out)
+
+
+def _skip_reference(x: Any, parameters: Any, *, stages: tuple[Stage, ...]) -> Any:
+    return references.models.skip(x, parameters, stages=_functions(stages))
+
+
 STACK_SIZES: tuple[Sizes, ...] = (
     {"depth": 5, "batch": (4,), "n": 3},
     {"depth": 1, "batch": (), "n": 2},
@@ -161,6 +170,14 @@ cases = (
         _chain_parameters,
         sizes=({"batch": (4,), "n": 3, "m": 5}, {"batch": (), "n": 2, "m": 3}),
         options=({"stages": STAGES},),
+    ),
+    Case(
+        "skip",
+        manual_bp.skip,
+        _skip_reference,
+        _skipped,
+        sizes=({"batch": (4,), "n": 3, "m": 5}, {"batch": (), "n": 2, "m": 1}),
+        options=({"stages": F},),
     ),
     Case(
         "layer_stack",

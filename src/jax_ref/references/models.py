@@ -30,6 +30,13 @@ def chain(
     return x
 
 
+def skip(
+    x: Float[Array, "..."], parameters: Sequence[tuple[Any, ...]], *, stages: Sequence[Function]
+) -> Float[Array, "..."]:
+    """Return the sum over a new first axis of the signal and of what the stages make of it."""
+    return jnp.stack([x, chain(parameters, x, stages=stages)]).sum(0)
+
+
 def layer_stack(
     parameters: Any, x: Float[Array, "..."], *, layer: Sequence[Function], **_memory: Any
 ) -> Float[Array, "..."]:

@@ -79,3 +79,11 @@ def backward_with_cotangents(
         dx, *dtheta = stage.op.backward(saved, dx)  # (1)
         dparameters.append(tuple(dtheta))
     return tuple(reversed(dparameters)), dx, tuple(reversed(cotangents))
+
+
+def expect_kept(place: str, setting: str, x: Any, y: Any) -> None:
+    """Raise unless y, what the ops of a setting made of x, has its shape and its dtype."""
+    if y.shape != x.shape or y.dtype != x.dtype:
+        expected = f"ops that keep shape {x.shape} and {x.dtype}"
+        kind = TypeError if y.shape == x.shape else ValueError
+        raise kind(op.complaint(place, setting, expected, f"shape {y.shape} and {y.dtype}"))

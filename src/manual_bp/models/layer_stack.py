@@ -114,10 +114,7 @@ def expect_layers(
         raise ValueError(op.complaint(name, argument, expected, f"shapes {shapes}"))
     one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), parameters)
     y = jax.eval_shape(lambda theta, x: chain.forward(theta, x, stages=layer)[0], one, x)
-    if y.shape != x.shape or y.dtype != x.dtype:
-        expected = f"ops that keep shape {x.shape} and {x.dtype}"
-        kind = TypeError if y.shape == x.shape else ValueError
-        raise kind(op.complaint(name, setting, expected, f"shape {y.shape} and {y.dtype}"))
+    chain.expect_kept(name, setting, x, y)
     return int(sizes.pop())
 
 

@@ -23,7 +23,11 @@ _OPS: dict[str, Callable[..., jax.Array]] = {
 def _apply(stages: Sequence[Any], parameters: Any, x: jax.Array) -> jax.Array:
     """Return what the stages make of x."""
     for stage, theta in zip(stages, parameters, strict=True):
-        x = _OPS[name_of(stage)](x, *theta)
+        if name_of(stage) == "skip":
+            (inner,) = theta
+            x = x + _apply(dict(stage.settings)["stages"], inner, x)
+        else:
+            x = _OPS[name_of(stage)](x, *theta)
     return x
 
 
