@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import manual_bp
 from jax_ref import cases
-from manual_bp import chain
+from manual_bp import chain, skip
 from manual_bp.models.chain import Stage
 
 
@@ -95,3 +95,20 @@ def test_the_op_that_is_fed_a_wrong_shape_complains(without_annotations: None) -
     assert str(caught.value) == (
         "linear: W: expected shape (3, _) for x of shape (5, 3), got (4, 2)"
     )
+
+
+def test_a_skip_around_nothing_doubles_and_one_that_changes_the_signal_is_refused() -> None:
+    x = jnp.ones((5, 3))
+    y, residual = skip.forward(x, (), stages=())
+    dx, dparameters = skip.backward(residual, x)
+    assert (y + dx == 4).all()
+    assert dparameters == ()
+    halve = SimpleNamespace(forward=lambda x: (x.astype(jnp.float16), None), backward=len)
+    for op, theta, kind, came in (
+        (manual_bp.linear, (jnp.ones((3, 4)),), ValueError, "shape (5, 4) and float64"),
+        (halve, (), TypeError, "shape (5, 3) and float16"),
+    ):
+        with pytest.raises(kind, match="skip: stages: expected ops") as caught:
+            skip.forward(x, (theta,), stages=(Stage(op),))
+        expected = "skip: stages: expected ops that keep shape (5, 3) and float64, got "
+        assert str(caught.value) == expected + came

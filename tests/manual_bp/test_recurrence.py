@@ -1,5 +1,6 @@
 """Recurrent layers: any shape, lengths, kinks, extremes, bad input."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -99,6 +100,24 @@ def test_what_lies_beyond_the_length_counts_for_nothing(name: str, padding: floa
         np.testing.assert_array_equal(came, wanted)
 
 
+@pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
+def test_what_is_formed_again_is_not_kept(name: str, without_annotations: None) -> None:
+    def kept(**settings: Any) -> int:
+        forward = partial(getattr(manual_bp, name).forward, **settings)
+        _, residual = jax.eval_shape(forward, *layer(name, batch=2, t=3, h=5))
+        return sum(leaf.size for leaf in jax.tree.leaves(residual))
+
+    assert kept() - kept(recompute=True) == 2 * 3 * 5 * CELLS[name][0]
+
+
+@pytest.mark.parametrize(("batch", "t"), [(2, 64), (2**8, 3)])
+def test_a_segment_has_as_many_steps_as_the_cache_holds(
+    batch: int, t: int, without_annotations: None
+) -> None:
+    _, residual = jax.eval_shape(manual_bp.lstm.forward, *layer("lstm", batch, t, h=2**5))
+    assert residual.segment == 2**18 // (batch * 2**7)
+
+
 @every_cell
 def test_no_step_passes_the_states_through(name: str) -> None:
     args = layer(name, t=0)
@@ -164,6 +183,9 @@ def test_bad_arguments_are_refused(name: str, without_annotations: None) -> None
     )
     assert refused(TypeError, "b", jnp.ones(width, jnp.float32)) == (
         f"{name}: b: expected float64, the dtype of x, got float32"
+    )
+    assert complaint(ValueError, op.forward, *args, segment=0) == (
+        f"{name}: segment: expected a whole number of at least 1, got 0"
     )
 
 

@@ -106,7 +106,7 @@ def forward(
       params: the parameters.
       x: sequences, (batch, t, n).
       cell: `manual_bp.rnn`, `lstm` or `gru`.
-      settings: of the cell, as `activation` of an rnn.
+      settings: of the cell, as `activation` of an rnn, or `recompute`.
 
     Raises:
       ValueError: `cell` is another op, or shapes do not fit.

@@ -138,9 +138,9 @@ def biased(u: jax.Array, b: jax.Array | None) -> jax.Array:
     return u if b is None else u + jnp.broadcast_to(op.wide(b), u.shape)
 
 
-def before(first: jax.Array, states: jax.Array) -> jax.Array:
+def before(start: jax.Array, states: jax.Array) -> jax.Array:
     """Return the state that each step started from: the first, then all but the last."""
-    return jnp.concatenate([op.wide(first)[None], states])[:-1]
+    return jnp.concatenate([start[None], states])[:-1]
 
 
 def outer(left: jax.Array, right: jax.Array) -> jax.Array:
