@@ -11,7 +11,7 @@ REQUIRED = (
     *(f"S1.{n}" for n in range(1, 19)),
     *(f"S2.{n}" for n in range(1, 8)),
     *(f"S3.{n}" for n in range(1, 11)),
-    *(f"S4.{n}" for n in range(1, 13)),
+    *(f"S4.{n}" for n in range(1, 14)),
 )
 
 
