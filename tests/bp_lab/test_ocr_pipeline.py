@@ -66,6 +66,24 @@ def test_a_map_without_mistakes_gives_the_lines(number: int) -> None:
     assert all(f.confidence > 0.5 for f in find.bands_in(wanted))
 
 
+def test_a_line_ends_where_its_ink_does() -> None:
+    ink = np.zeros((60, 200), np.float32)
+    ink[20:30, 50:150] = 1
+    assert find._trimmed(Band(44, 160, 18, 32, 0), ink) == Band(50, 150, 18, 32, 0)
+    # By its height at most, and along its slope.
+    assert find._trimmed(Band(30, 150, 18, 32, 0.1), ink) == Band(44, 150, 18.7, 32.7, 0.1)
+    assert find._trimmed(Band(44, 160, 40, 50, 0), ink) == Band(44, 160, 40, 50, 0)
+
+
+def test_the_surer_the_longer_and_the_lower_band_counts() -> None:
+    line = find.Found(Band(0, 300, 0, 20, 0), 0.9)
+    others = (
+        line._replace(confidence=0.8),
+        *(line._replace(band=band) for band in (Band(0, 120, 0, 20, 0), Band(0, 300, 0, 70, 0))),
+    )
+    assert all(find._rank(line) < find._rank(other) for other in others)
+
+
 def test_the_ground_is_dark_and_ink_bright_on_light_and_dark_paper() -> None:
     light = np.linspace(120, 240, 200)[None].repeat(90, 0)
     picture = light.copy()

@@ -25,7 +25,7 @@ def test_s4_13_text_is_read_in_three_steps(networks):
     whole = ceiling.analyse(networks, **PAGE).whole
     characters, right = whole[0].true, [count.right for count in whole]
     assert right[0] > 0.7 * characters > 30
-    # What is fed with the truth of one step more reads no worse, and with that of all without fault.
+    # Fed with the truth of one step more it reads no worse, and with that of all without fault.
     assert right == sorted(right)
     assert right[-1] == characters
     # Every step is needed: what its training taught it, no other one makes up for.

@@ -50,7 +50,7 @@ class Strip(NamedTuple):
     """What a band shows, set straight.
 
     Attributes:
-      image: grey, uint8 (rows, columns).
+      image: grey, of the picture's dtype (rows, columns).
       left: the column of the picture that column 0 shows.
       top: the row that row 0 shows in the band's middle.
       band: the band.
@@ -83,7 +83,7 @@ def cut(
     """Return what a band shows, with a margin.
 
     Args:
-      picture: grey, uint8 (rows, columns).
+      picture: grey, uint8 or float32 (rows, columns).
       band: where.
       above: the margin above and below, in heights of the band.
       beside: the margin on the left and the right, in heights of the band.
