@@ -288,7 +288,10 @@ def bench(
 @app.command()
 def experiment(
     name: Annotated[
-        str, typer.Argument(help="vanishing-gradients, symmetry, batch-norm or normalised-rnn.")
+        str,
+        typer.Argument(
+            help="vanishing-gradients, symmetry, batch-norm, normalised-rnn or reading-engines."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for picture and figures.")] = Path(),
     seed: Annotated[

@@ -239,6 +239,8 @@ def test_experiment_draws_its_effect(manual_bp_command, name: str) -> None:
     assert outcome.status == 0, outcome.err
     with Image.open(f"{name}.png") as picture:
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20
+    fields = json.loads(Path(f"{name}.json").read_text("utf-8"))
+    assert all(isinstance(curve, list) for curves in fields.values() for curve in curves.values())
 
 
 def test_experiments_show_what_they_claim() -> None:

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
 from bp_lab.errors import InputError
+from bp_lab.experiments import reading_engines
 from bp_lab.ocr import batches, data, engine, evaluation, pictures, training
 from bp_lab.ocr.decoding import Reading
 from bp_lab.ocr.settings import Settings
@@ -77,15 +77,29 @@ def test_a_training_can_be_stopped_and_resumed_to_the_same_reader(tmp_path: Path
     assert written["gradient_check"]["verdict"] == "NOT RUN"
 
 
-def test_both_engines_have_the_same_loss_and_gradients() -> None:
-    few = engine.few_lines(0)
-    params = engine.initial(SMALL)
-    results = [
-        jax.jit(engine.loss_and_gradients(dataclasses.replace(SMALL, engine=name)))(params, *few)
-        for name in ("manual", "autodiff")
-    ]
-    for one, other in zip(*map(jax.tree.leaves, results), strict=True):
-        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+def test_both_engines_train_the_same_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = {"float64": reading_engines.WHERE["float64"]}
+    monkeypatch.setattr(reading_engines, "WHERE", where)
+    result = reading_engines.run(3, 3, SMALL)
+    of = result.trainings["float64"]
+    assert 0 < of.gradients.max() < 1e-12
+    assert of.apart("by hand").max() < 1e-12
+    assert of.apart("autodiff, moved by an ulp").max() < 1e-12
+    assert len(set(of.loss["by hand"])) == 3
+    said = reading_engines.lines(result)
+    assert said[0].endswith(" up to step 3")
+    assert said[-1].endswith(" times as long")
+    reading_engines.draw(tmp_path / "e.png", result)
+    assert (tmp_path / "e.png").stat().st_size > 5000
+
+
+def test_parameters_are_moved_by_an_ulp() -> None:
+    start = engine.initial(SMALL)._asdict()["V"]
+    moved = reading_engines._moved(np.asarray(start), 0)
+    assert moved.dtype == np.float32
+    np.testing.assert_array_equal(np.abs(moved - start), np.spacing(np.abs(start)))
 
 
 def test_the_lines_that_are_checked_are_short_and_have_steps_enough() -> None:
@@ -99,7 +113,7 @@ def test_the_lines_that_are_checked_are_short_and_have_steps_enough() -> None:
 
 def test_an_epoch_is_the_same_for_its_number_and_visits_every_line_twice() -> None:
     settings = dataclasses.replace(SMALL, batch_size=1)
-    once, again = training._drawn(settings, 1), training._drawn(settings, 1)
+    once, again = training.epoch_batches(settings, 1), training.epoch_batches(settings, 1)
     for one, other in zip(once, again, strict=True):
         np.testing.assert_array_equal(one.x, other.x)
     shown = sorted(batch.x.tobytes() for batch in once)

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from bp_lab.experiments import batch_norm, normalised_rnn, symmetry, vanishing_gradients
+from bp_lab.experiments import (
+    batch_norm,
+    normalised_rnn,
+    reading_engines,
+    symmetry,
+    vanishing_gradients,
+)
 
 table: Mapping[str, Any] = MappingProxyType(
     {
@@ -12,5 +18,6 @@ table: Mapping[str, Any] = MappingProxyType(
         "symmetry": symmetry,
         "batch-norm": batch_norm,
         "normalised-rnn": normalised_rnn,
+        "reading-engines": reading_engines,
     }
 )

@@ -131,7 +131,7 @@ def _train(
         history["gradient_check"] = gradient_check.summary(report)
     step = steps.jit_step(engine.loss_and_gradients(settings), rule)
     validation = data.lines(_VALIDATION_SEED, _VALIDATED, split="test")
-    drawn = drawing.submit(_drawn, settings, done)
+    drawn = drawing.submit(epoch_batches, settings, done)
     for number in range(done, settings.epochs):
         visited, drawn = drawn.result(), _next(drawing, settings, number)
         if stop.asked:
@@ -146,11 +146,11 @@ def _train(
 def _next(drawing: ThreadPoolExecutor, settings: Settings, number: int) -> "Future[list[Batch]]":
     """Let the batches of the next epoch be drawn while this one is trained; none after the last."""
     if number + 1 < settings.epochs:
-        return drawing.submit(_drawn, settings, number + 1)
+        return drawing.submit(epoch_batches, settings, number + 1)
     return drawing.submit(list[Batch])
 
 
-def _drawn(settings: Settings, number: int) -> list[Batch]:
+def epoch_batches(settings: Settings, number: int) -> list[Batch]:
     """Return the batches of an epoch; they depend on nothing but the settings and its number."""
     longest = SHORT if number < _SHORT_EPOCHS else LONGEST
     first = number * settings.lines
