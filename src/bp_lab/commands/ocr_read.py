@@ -28,6 +28,8 @@ def run(
         except InputError as error:
             print(error, file=sys.stderr)
             status = BAD_INPUT
+    if json is not None and not json.parent.is_dir():
+        raise InputError("ocr", "--json", "a file in a folder that exists", json)
     reader = readers.load(page_weights, pipeline=pipeline, line_weights=weights)
     if out is not None:
         _make(out)
