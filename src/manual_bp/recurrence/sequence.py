@@ -165,12 +165,12 @@ def in_segments(
     Args:
       stretch: what goes back over consecutive steps.
       carry: of the last step.
-      steps: arrays by time, or None.
+      steps: arrays by time, of which all but the first may be None.
       starts: for each segment what `starts` returns.
       segment: number of steps, at least 1.
     """
-    time = jax.tree.leaves(steps)[0].shape[0]
-    end = time - time % segment
+    first, *_ = steps
+    end = len(first) - len(first) % segment
     rest = jax.tree.map(lambda leaf: leaf[end:], steps)
     carry, of_rest, sums = stretch(carry, rest, jax.tree.map(lambda leaf: leaf[-1], starts))
     if end == 0:
