@@ -21,6 +21,10 @@ _NO_REST = "A rest of no layers gives and takes nothing."
 
 _TAPS_ARE_RIGHT = "A product for each tap is right in any case; where it is faster was measured."
 
+_FORMED_AGAIN = "What is not kept is formed again, and is the same: only the memory differs."
+
+_OF_CELL = "return sequence.choose(mask, new, h), ({}, y)"
+_OF_LSTM = "return (h, c), ({}, c, sequence.choose(mask, new_h, 0.0))"
 _TAPS = "return groups {} or max(strides) {}"
 _TANH = "return 4 * sigmoid_slope{} # (2)"
 _CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - s) # (1)"
@@ -100,6 +104,22 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_WIDE.format("< 32"), _WIDE.format("<= 32"), _FLOAT32),
         (_WIDE.format("< 32"), _WIDE.format("< 33"), _FLOAT32),
         (_WIDE.format("< 32"), _WIDE.format("< 64"), _NONE_BETWEEN),
+    ),
+    "recurrence/gru.py": tuple(
+        (
+            _OF_CELL.format("None if recompute else (u_r, u_z, u_n)"),
+            _OF_CELL.format(kept),
+            _FORMED_AGAIN,
+        )
+        for kept in ("(u_r, u_z, u_n) if recompute else None", "None", "(u_r, u_z, u_n)")
+    ),
+    "recurrence/lstm.py": tuple(
+        (_OF_LSTM.format("None if recompute else u"), _OF_LSTM.format(kept), _FORMED_AGAIN)
+        for kept in ("u if recompute else None", "None", "u")
+    ),
+    "recurrence/rnn.py": tuple(
+        (_OF_CELL.format("None if recompute else u"), _OF_CELL.format(kept), _FORMED_AGAIN)
+        for kept in ("u if recompute else None", "None", "u")
     ),
 }
 
