@@ -21,7 +21,10 @@ SIZES = (
     {"batch_size": 2, "t": 0, "n": 3, "h": 4},
     {"batch_size": 0, "t": 2, "n": 3, "h": 1},
 )
-MASKED_SIZES = ({"batch_size": 3, "t": 2, "n": 4, "h": 5},)
+MASKED_SIZES = (
+    {"batch_size": 3, "t": 2, "n": 4, "h": 5},
+    {"batch_size": 2, "t": 1, "n": 1, "h": 3},
+)
 LONG = {"batch_size": 32, "t": 256, "n": 128, "h": 128}
 WIDE = {"batch_size": 32, "t": 128, "n": 128, "h": 256}
 SMALLER = {"batch_size": 32, "t": 64, "n": 64, "h": 128}
@@ -298,14 +301,14 @@ cases = (
         "lstm",
         _lstm_peephole,
         MASKED_SIZES,
-        options=AGAIN,
+        options=SEGMENTS,
         variant="peephole, lengths, no bias",
     ),
     _case(
         "lstm",
         _lstm_projected,
         PROJECTED_SIZES,
-        options=SEGMENTS,
+        options=AGAIN,
         variant="peephole, projection, lengths",
     ),
     _case("gru", _gru, bench=((WIDE, {}),)),

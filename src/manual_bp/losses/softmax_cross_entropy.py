@@ -11,6 +11,9 @@ Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −
   (2) dt = −dℓ w (1−ε) ln p;   None for integer labels
          Where p is near 1, p Σs − s would cancel, and there
   (3) p Σs − s = expm1(ln p) Σs + (Σs − s);   at an integer label k, du_k = dℓ expm1(ln p_k)
+         ln Σ e^c, c = u − max u, is near 0 there, and is had from the sum over the other classes,
+  (4) ln Σ e^c = log1p(Σ_{j≠k} e^(cⱼ) + expm1(c_k))               at an integer label k
+         which keeps every digit where c_k = 0, and where c_k < 0 a sum over others of 1 or more.
 Saved    u, labels, and of each sample max u and ln Σ e^(u − max u), of which ln p is had again.
 Kinks    none.
 Extremes ℓ and du are finite and correct for u = ±1e4. Half precision is computed in float32 and
@@ -92,11 +95,25 @@ def _targets(residual: Residual) -> tuple[jax.Array, jax.Array | None]:
     return s if counted is None else jnp.where(counted[..., None], s, 0), counted
 
 
-def _of_one_label(residual: Residual) -> bool:
+def _of_one_label(
+    labels: jax.Array,
+    class_weights: tuple[float, ...] | None,
+    label_smoothing: float,
+    ignored_label: int | None,
+) -> bool:
     """Return whether s is 1 at an integer label and 0 elsewhere, so that no sum is needed."""
-    settings = residual.class_weights, residual.ignored_label
-    integer = jnp.issubdtype(residual.labels.dtype, jnp.integer)
-    return integer and settings == (None, None) and not residual.label_smoothing
+    integer = jnp.issubdtype(labels.dtype, jnp.integer)
+    return integer and (class_weights, ignored_label) == (None, None) and not label_smoothing
+
+
+def _around_label(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return max u and ln Σ e^(u − max u) of each sample, (*batch, 1), NaN without a label."""
+    u = op.wide(logits)
+    m = u.max(-1, keepdims=True, initial=-jnp.inf)
+    at_label, _ = labelling.one_hot(labels, u.shape[-1])
+    others = jnp.where(at_label, 0, jnp.exp(u - m)).sum(-1, keepdims=True)
+    c_k = op.wide(labelling.at_label(logits, labels))[..., None] - m
+    return m, jnp.log1p(others + jnp.expm1(c_k))  # (4)
 
 
 def forward(
@@ -137,12 +154,13 @@ def forward(
             expected = "None for labels that are not integers"
             raise ValueError(op.complaint(NAME, "ignored_label", expected, ignored_label))
         reductions.expect_pair(NAME, "logits", "labels", logits, labels, reduction)
-    m, log_total = normaliser(op.wide(logits), -1)
+    one_label = _of_one_label(labels, class_weights, label_smoothing, ignored_label)
+    m, log_total = _around_label(logits, labels) if one_label else normaliser(op.wide(logits), -1)
     residual = Residual(
         logits, m, log_total, labels, class_weights, label_smoothing, ignored_label, reduction
     )
     counted = None
-    if _of_one_label(residual):
+    if one_label:
         losses = -_log_p_of_label(residual).squeeze(-1)
     else:
         s, counted = _targets(residual)
@@ -157,7 +175,8 @@ def backward(
     logits, labels = residual.logits, residual.labels
     *batch, classes = logits.shape
     log_p, dtype = _log_p(residual, logits), logits.dtype
-    if _of_one_label(residual):
+    settings = residual.class_weights, residual.label_smoothing, residual.ignored_label
+    if _of_one_label(labels, *settings):
         dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
         dl = jnp.where(labelling.known(labels, classes)[..., None], dl, jnp.nan)
         of_label = dl * jnp.expm1(_log_p_of_label(residual))  # (3)

@@ -167,7 +167,8 @@ def backward(
     dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     W, b, b_n = op.wide(residual.W), residual.b, residual.b_n
     h2 = 2 * h0.shape[1]
-    U_rz, U_n = jnp.split(op.wide(residual.U), [h2], 1)
+    U = op.wide(residual.U)
+    U_rz, U_n = U[:, :h2], U[:, h2:]
     after = residual.reset == "after"
 
     def step(dh_next: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
