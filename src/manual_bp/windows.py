@@ -35,7 +35,10 @@ Tap = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Windows:
-    """The windows along each spatial axis: how many, over how many places of input, read how."""
+    """The windows along each spatial axis: how many, over how many places of input, read how.
+
+    `tile` says whether each place is read by one tap of one window, and nothing else is.
+    """
 
     size: tuple[int, ...]
     count: tuple[int, ...]
@@ -43,6 +46,7 @@ class Windows:
     strides: tuple[int, ...]
     dilation: tuple[int, ...]
     padding: tuple[tuple[int, int], ...]
+    tile: bool = False
 
     @property
     def taps(self) -> list[Tap]:
@@ -78,6 +82,12 @@ class Windows:
     ) -> Float[Array, "b *size c"]:
         """Return the sum of what each tap is owed, at the places that it read."""
         return total(self.spread(owed(tap), tap) for tap in self.taps)  # (1)
+
+    def readers(self) -> Int[np.ndarray, "1 *size 1"]:
+        """Return the number of the tap that reads each place, of windows that tile."""
+        places = np.indices(self.size)
+        along = (at % k for at, k in zip(places, self.kernel, strict=True))
+        return np.ravel_multi_index(tuple(along), self.kernel)[None, ..., None]
 
     def inside(self, tap: Tap) -> Bool[np.ndarray, "1 *count 1"]:
         """Return in which windows a tap reads a place of x, and not its padding."""
@@ -166,7 +176,10 @@ def over(
         wanted = f"at least a window, {spans}, along the spatial axes with padding"
         raise ValueError(op.complaint(place, "x", wanted, room))
     count = tuple((n - span) // s + 1 for n, span, s in zip(room, spans, strides, strict=True))
-    return Windows(size, count, kernel, strides, dilation, both)
+    whole = tuple(n * k for n, k in zip(count, kernel, strict=True))
+    apart = strides == kernel and dilation == (1,) * axes
+    tile = apart and whole == size and not any(map(sum, both))
+    return Windows(size, count, kernel, strides, dilation, both, tile)
 
 
 def expect_places(place: str, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -79,7 +79,7 @@ def test_a_segment_of_three_keeps_the_input_of_every_third_layer() -> None:
     kept = [*residual.inputs, residual.rest]
     for number, start in enumerate((0, 3, 6)):
         below = ((W[:start], b[:start]), ())
-        np.testing.assert_array_equal(kept[number], layer_stack.run(below, x, LAYER))
+        np.testing.assert_array_equal(kept[number], layer_stack.forward(below, x, layer=LAYER)[0])
 
 
 @pytest.mark.parametrize(("depth", "segment"), [(1, 1), (4, 2), (5, 3), (9, 3), (10, 4)])

@@ -15,6 +15,8 @@ SIGNAL = {"b": 2, "axes": ((7, 3),), "c": 3, "m": 4}
 IMAGE = {"b": 1, "axes": ((5, 2), (7, 3)), "c": 2, "m": 3}
 OBLONG = {"b": 3, "axes": ((4, 5), (6, 1)), "c": 1, "m": 2}
 VOLUME = {"b": 2, "axes": ((4, 1), (5, 3), (3, 2)), "c": 2, "m": 1}
+BATCH = {"b": 33, "axes": ((4, 2),), "c": 2, "m": 1}
+POINTS = {"b": 2, "axes": ((3, 1), (2, 1)), "c": 3, "m": 2}
 EMPTY = {"b": 0, "axes": ((1, 1),), "c": 1, "m": 3}
 
 SETTINGS = ({"strides": 2}, {"padding": "VALID", "dilation": 2})
@@ -49,6 +51,7 @@ BENCH: dict[str, Bench] = {
     "conv": (
         ({"b": 64, "axes": ((28, 3), (28, 3)), "c": 16, "m": 32}, {}),
         ({"b": 16, "axes": ((14, 3), (14, 3)), "c": 128, "m": 128}, {}),
+        ({"b": 64, "axes": ((28, 1), (28, 1)), "c": 64, "m": 64}, {}),
     ),
     "depthwise_conv": (({"b": 32, "axes": ((56, 3), (56, 3)), "c": 64, "m": 1}, {}),),
     "transposed_conv": (
@@ -141,7 +144,8 @@ PATCHES = (
 )
 
 _VARIANTS: tuple[tuple[str, str, dict, tuple, tuple], ...] = (
-    ("conv", "", {}, (SIGNAL,), SETTINGS),
+    ("conv", "", {}, (SIGNAL, BATCH), SETTINGS),
+    ("conv", "one tap", {}, (POINTS,), ({"strides": 2}, {})),
     ("conv", "uneven", {}, (OBLONG,), UNEVEN),
     ("conv", "2 groups, no bias", NO_BIAS, (VOLUME, EMPTY), ({"groups": 2},)),
     ("conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3, "padding": 1},)),

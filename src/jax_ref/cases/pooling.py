@@ -28,6 +28,7 @@ BENCH: dict[str, Bench] = {
         ("adaptive_mean_pool", "adaptive_max_pool"), ((FEW_PICTURES, {"size": (7, 7)}),)
     ),
 }
+TILED = ({"b": 2, "spatial": (6, 4), "c": 3},)
 SOLID = {"window": (2, 3, 1), "padding": ((0, 1), (1, 0), (0, 0))}
 
 
@@ -124,6 +125,14 @@ cases = (
             SOLID,
         ),
         fits=_fits,
+    ),
+    *(
+        _case(name, draw, TILED, "tiles", options=({"window": (3, 2)},), fits=_fits)
+        for name, draw in (
+            ("max_pool", _distinct),
+            ("mean_pool", _normal),
+            ("lp_pool", _away_from_zero),
+        )
     ),
     _case("global_mean_pool", _normal),
     _case("global_max_pool", _distinct, options=TIES),

@@ -16,21 +16,32 @@ _FAR = "Beyond ±49 as beyond ±100 σ(2v) is 0 or 1 to the last bit, and u³ is
 _EVEN_LENGTH = (
     "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
 )
-_ONE_DEPTH = "All parameters have one first axis; another of them has it as well."
-_NO_REST = "A rest of no layers gives and takes nothing."
 
+_SUMMED = "In how many pieces a sum is taken changes nothing but its rounding."
+_ROUNDED_PIECES = (
+    "In half precision each of the few pieces is rounded, not their sum alone: of gradients that "
+    "are rounded themselves no check can tell."
+)
+_BY_GROUPS = "A product by groups, of one group, is the product."
+_TAP_COUNT = "math.prod(over.kernel)"
+_OF_PIECE = " some, d, over.dilation, around, dimension_numbers=numbers, "
+_SUMS = "preferred_element_type=op.wide_dtype(x.dtype),"
+
+_NONE_TO_WRITE = "Parameters of no layers are empty, and so are their gradients."
+_ONE_DEPTH = "All parameters have one first axis; another of them has it as well."
+_DEPTH = "return len(jax.tree.leaves(parameters)[{}])"
 _TAPS_ARE_RIGHT = "A product for each tap is right in any case; where it is faster was measured."
 
 _FORMED_AGAIN = "What is not kept is formed again, and is the same: only the memory differs."
 
 _OF_CELL = "return sequence.choose(mask, new, h), ({}, y)"
 _OF_LSTM = "return (h, c), ({}, c, sequence.choose(mask, new_h, 0.0))"
-_TAPS = "return groups {} or max(strides) {}"
+_TAPS = "return groups {} or max(strides) {} or {} == {}"
+_PIECES = "return jnp.array_split(x, {})"
+_CUT_UP = "min(len(x) // SAMPLES, PIECES) if len(x) {} MANY else {}"
+_ONE_GROUP = "if groups == {}:"
 _TANH = "return 4 * sigmoid_slope{} # (2)"
 _CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - s) # (1)"
-_DEPTH = "depth = jax.tree.leaves(parameters)[{}].shape[0]"
-_CUT = "lambda leaf: leaf[:end].reshape({}, *leaf.shape[1:]), parameters"
-_REST = "return whole, jax.tree.map(lambda leaf: leaf[end:], parameters){}"
 _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtype(dtype)"
 _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
@@ -62,12 +73,37 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "At u = 0 both expansions are the same, as e^(−2u) is 1.",
         ),
     ),
-    "convolution/kernels.py": tuple(
-        (_TAPS.format("> 1", "> 1"), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
-        for mistake in (
-            *((more, "> 1") for more in (">= 1", "> 0", "> -1")),
-            *(("> 1", more) for more in (">= 1", "> 0", "> -1")),
-        )
+    "convolution/kernels.py": (
+        *(
+            (_TAPS.format("> 1", "> 1", _TAP_COUNT, 1), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
+            for mistake in (
+                *((more, "> 1", _TAP_COUNT, 1) for more in (">= 1", "> 0", "> -1")),
+                *(("> 1", more, _TAP_COUNT, 1) for more in (">= 1", "> 0", "> -1")),
+                *(("> 1", "> 1", _TAP_COUNT, count) for count in (2, -1, 0)),
+                ("> 1", "> 1", "sum(over.kernel)", 1),
+            )
+        ),
+        (
+            _TAPS.format("> 1", "> 1", _TAP_COUNT, 1),
+            _TAPS.format("> 1", "> 1", _TAP_COUNT, 1).replace("==", "!="),
+            _TAPS_ARE_RIGHT,
+        ),
+        *(
+            (_PIECES.format(_CUT_UP.format(">=", 1)), _PIECES.format(mistake), _SUMMED)
+            for mistake in (_CUT_UP.format(">", 1), _CUT_UP.format(">=", 2), "1")
+        ),
+        *((_ONE_GROUP.format(1), _ONE_GROUP.format(none), _BY_GROUPS) for none in (-1, 0)),
+        *(
+            (original, mistake, _ROUNDED_PIECES)
+            for original, mistake in (
+                (
+                    f"jax.lax.conv_general_dilated({_OF_PIECE}{_SUMS} )",
+                    "jax.lax.conv_general_dilated(some, d, over.dilation, around, "
+                    "dimension_numbers=numbers)",
+                ),
+                (_SUMS, "preferred_element_type=x.dtype,"),
+            )
+        ),
     ),
     "logistic.py": (
         (
@@ -82,19 +118,16 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_CHOICE.format("> -0.25"), _CHOICE.format(">= -0.25"), _BOTH_FORMS),
     ),
     "models/checkpointed_stack.py": (
-        (_DEPTH.format(0), _DEPTH.format(-1), _ONE_DEPTH),
-        (_DEPTH.format(0), _DEPTH.format(1), _ONE_DEPTH),
+        ("return parameters, dy", "return (zeroed(parameters), dy)", _NONE_TO_WRITE),
         (
-            _CUT.format("count, segment"),
-            _CUT.format("segment, count"),
+            "return places[: depth - rest].reshape(-1, segment), places[depth - rest :]",
+            "return places[:depth - rest].reshape(segment, -1), places[depth - rest :]",
             "Segments of another length give the same gradient, in other memory.",
         ),
-        (_REST.format(" if end < depth else None"), _REST.format(""), _NO_REST),
-        (
-            _REST.format(" if end < depth else None"),
-            _REST.format(" if end <= depth else None"),
-            _NO_REST,
-        ),
+    ),
+    "models/layer_stack.py": (
+        ("return parameters, dy", "return (zeroed(parameters), dy)", _NONE_TO_WRITE),
+        *((_DEPTH.format(0), _DEPTH.format(other), _ONE_DEPTH) for other in (-1, 1)),
     ),
     "models/mlp.py": (
         (_LAYERS.format("::2", "::2"), _LAYERS.format(":-1:2", "::2"), _EVEN_LENGTH),

@@ -8,9 +8,10 @@ Forms    Without groups a product is one convolution of XLA, which on a CPU is f
                 d (k−1) − p of them before: at place j tap k−1−o of W' reads the place si of the
                 window i with si + do − p = j.
            dW = x ∗ δ over the batch: the windows are the taps of a kernel as large as the output,
-                stride and dilation change places, and so do batch and channels. For strides of 1.
-         With groups, and for dW with strides, each tap is a matrix product of its own, over what
-         `Windows` reads: XLA's CPU code takes longer there (docs/FORMS.md).
+                stride and dilation change places, and so do batch and channels. For strides of 1,
+                and in a few pieces of the batch, whose dW are summed (docs/FORMS.md).
+         With groups, with one tap, and for dW with strides each tap is a matrix product of its own,
+         over what `Windows` reads: XLA's CPU code takes longer there (docs/FORMS.md).
 """
 
 import math
@@ -22,6 +23,9 @@ from jaxtyping import Array, Float
 
 from manual_bp import op, windows
 from manual_bp.windows import Windows
+
+# A batch of so many samples is cut into pieces of so many, no more than so many pieces.
+MANY, SAMPLES, PIECES = 32, 8, 8
 
 
 def expect_kernel(place: str, x: jax.Array, W: jax.Array, groups: int) -> None:
@@ -65,7 +69,7 @@ def convolved(
     x: Float[Array, "b *size c"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
 ) -> Float[Array, "b *count m"]:
     """Return Σₒ x⁽ᵒ⁾ Wₒ in the dtype of sums."""
-    if _by_taps(groups):
+    if _by_taps(groups, over):
         return windows.total(times(read, W[o], groups) for o, read in over.reads(x))
     apart = (1,) * len(over.strides)
     return _by_xla(x, W, over.strides, over.padding, apart, over.dilation)
@@ -75,8 +79,8 @@ def pull_back(
     dy: Float[Array, "b *count m"], W: Float[Array, "*kernel n m"], over: Windows, groups: int
 ) -> Float[Array, "b *size c"]:
     """Return dx in the dtype of sums."""
-    if _by_taps(groups):
-        return over.put_back(lambda o: times_transposed(dy, W[o], groups))
+    if _by_taps(groups, over):
+        return over.put_back(lambda o: times(dy, turned(W[o], groups), groups))
     reach = [d * (k - 1) for d, k in zip(over.dilation, over.kernel, strict=True)]
     around = [
         (r - before, size - s * (count - 1) - 1 + before)
@@ -95,8 +99,8 @@ def of_kernel(
     over: Windows,
     groups: int,
 ) -> Float[Array, "*kernel n m"]:
-    """Return dW; JAX accumulates the sums of half precision in float32 and rounds each once."""
-    if _by_taps(groups, over.strides):
+    """Return dW; the sums of half precision are accumulated in float32 and rounded once."""
+    if _by_taps(groups, over, over.strides):
         taps = [transposed_times(read, dy, groups) for _, read in over.reads(x)]
         return jnp.stack(taps).reshape(W.shape)
     around = [
@@ -109,7 +113,22 @@ def of_kernel(
     numbers = jax.lax.ConvDimensionNumbers(
         (last, 0, *places), (last, 0, *places), (last - 1, last, *range(last - 1))
     )
-    return jax.lax.conv_general_dilated(x, dy, over.dilation, around, dimension_numbers=numbers)
+    return windows.total(
+        jax.lax.conv_general_dilated(
+            some,
+            d,
+            over.dilation,
+            around,
+            dimension_numbers=numbers,
+            preferred_element_type=op.wide_dtype(x.dtype),
+        )
+        for some, d in zip(_pieces(x), _pieces(dy), strict=True)
+    ).astype(x.dtype)
+
+
+def _pieces(x: Float[Array, "b ..."]) -> list[Float[Array, "_ ..."]]:
+    """Return the batch, or pieces of a large one."""
+    return jnp.array_split(x, min(len(x) // SAMPLES, PIECES) if len(x) >= MANY else 1)
 
 
 def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel k c"]:
@@ -120,9 +139,9 @@ def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel
     return exchanged.reshape(*taps, m // groups, groups * n)
 
 
-def _by_taps(groups: int, strides: Sequence[int] = (1,)) -> bool:
+def _by_taps(groups: int, over: Windows, strides: Sequence[int] = (1,)) -> bool:
     """Return whether each tap is a product of its own, which is right in any case."""
-    return groups > 1 or max(strides) > 1
+    return groups > 1 or max(strides) > 1 or math.prod(over.kernel) == 1
 
 
 def _by_xla(
@@ -153,21 +172,12 @@ def times(
 ) -> Float[Array, "*shape m"]:
     """Return x w, each group of channels by its own columns of w, in the dtype of sums."""
     wide = op.wide_dtype(x.dtype)
+    if groups == 1:
+        return jnp.matmul(x, w, preferred_element_type=wide)
     u = jnp.einsum(
         "...gn,ngm->...gm", _split(x, groups), _split(w, groups), preferred_element_type=wide
     )
     return u.reshape(*x.shape[:-1], w.shape[-1])
-
-
-def times_transposed(
-    du: Float[Array, "*shape m"], w: Float[Array, "n m"], groups: int
-) -> Float[Array, "*shape c"]:
-    """Return du wᵀ, group by group, in the dtype of sums."""
-    wide = op.wide_dtype(du.dtype)
-    dx = jnp.einsum(
-        "...gm,ngm->...gn", _split(du, groups), _split(w, groups), preferred_element_type=wide
-    )
-    return dx.reshape(*du.shape[:-1], groups * w.shape[0])
 
 
 def transposed_times(

@@ -173,17 +173,15 @@ def backward(
 ) -> tuple[Float[Array, "*batch v"], Float[Array, "*batch v"] | None]:
     """Return (dlogits, dlabels); dlabels is None for integer labels."""
     logits, labels = residual.logits, residual.labels
-    *batch, classes = logits.shape
-    log_p, dtype = _log_p(residual, logits), logits.dtype
+    log_p, dtype, batch = _log_p(residual, logits), logits.dtype, logits.shape[:-1]
     settings = residual.class_weights, residual.label_smoothing, residual.ignored_label
     if _of_one_label(labels, *settings):
-        dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype)
-        dl = jnp.where(labelling.known(labels, classes)[..., None], dl, jnp.nan)
+        dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype)
         of_label = dl * jnp.expm1(_log_p_of_label(residual))  # (3)
         each = dl * jnp.exp(log_p)
         return labelling.with_label(each, labels, of_label).astype(dtype), None
     s, counted = _targets(residual)
-    dl = reductions.per_sample(NAME, dy, residual.reduction, tuple(batch), dtype, counted)
+    dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
     total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
     near_one = jnp.expm1(log_p) * total + (total - s)  # (3)
     dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - s)  # (1)

@@ -23,7 +23,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from manual_bp import op
 from manual_bp.models import layer_stack
@@ -34,10 +34,13 @@ NAME = "checkpointed_stack"
 
 @op.residual
 class Residual:
-    """The parameters, the inputs of all whole segments on a first axis, and that of the rest."""
+    """The parameters, the inputs of all whole segments on a first axis, and that of the rest.
+
+    `inputs` is None of no layers, and `rest` where the segments are all.
+    """
 
     parameters: tuple[Parameters, ...]
-    inputs: Float[Array, "segments ..."]
+    inputs: Float[Array, "segments ..."] | None
     rest: Float[Array, "..."] | None
     segment: int = op.static()
     layer: tuple[Stage, ...] = op.static()
@@ -56,8 +59,7 @@ def forward(
       parameters: as of `layer_stack`, every array with a first axis of L.
       x: the signal that enters the first layer.
       layer: the ops of one layer in order; its output is of the shape and dtype of its input.
-      segment: s, the layers of a segment, at least 1; more than L means L, None ⌈√L⌉. Where s
-        divides L, no parameter is copied.
+      segment: s, the layers of a segment, at least 1; more than L means L, None ⌈√L⌉.
 
     Raises:
       TypeError: an op refuses a dtype, or the layer changes that of the signal.
@@ -70,51 +72,40 @@ def forward(
         segment = max(math.isqrt(max(depth - 1, 0)) + 1, 1)
     if segment < 1:
         raise ValueError(op.complaint(NAME, "segment", "a whole number of at least 1", segment))
-    whole, rest = _cut(parameters, segment)
+    if depth == 0:
+        return x, Residual(parameters, None, None, segment, layer)
 
-    def climb(x: jax.Array, theta: Any) -> tuple[jax.Array, jax.Array]:
-        return layer_stack.run(theta, x, layer), x
+    def climb(x: jax.Array, span: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return layer_stack.run(parameters, span, x, layer), x
 
+    whole, rest = _spans(depth, segment)
     y, inputs = jax.lax.scan(climb, x, whole)
-    if rest is None:
+    if not len(rest):
         return y, Residual(parameters, inputs, None, segment, layer)
-    return layer_stack.run(rest, y, layer), Residual(parameters, inputs, y, segment, layer)
+    return climb(y, rest)[0], Residual(parameters, inputs, y, segment, layer)
 
 
 def backward(
     residual: Residual, dy: Float[Array, "..."]
 ) -> tuple[tuple[Parameters, ...], Float[Array, "..."]]:
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
-    whole, rest = _cut(residual.parameters, residual.segment)
+    parameters, layer = residual.parameters, residual.layer
+    if residual.inputs is None:
+        return parameters, dy
 
-    def descend(dx: jax.Array, saved: tuple[Any, jax.Array]) -> tuple[jax.Array, Any]:
-        theta, x = saved
-        _, again = layer_stack.forward(theta, x, layer=residual.layer)  # (1)
-        dtheta, dx = layer_stack.backward(again, dx)  # (2)
-        return dx, dtheta
+    def descend(cotangents: Any, segment: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        span, x = segment
+        _, again = layer_stack.climb(parameters, span, x, layer)  # (1)
+        return layer_stack.descend(parameters, span, again, cotangents), None  # (2)
 
-    dx, of_rest = dy, None
-    if rest is not None:
-        assert residual.rest is not None
-        dx, of_rest = descend(dx, (rest, residual.rest))
-    dx, dwhole = jax.lax.scan(descend, dx, (whole, residual.inputs), reverse=True)
-    dparameters = jax.tree.map(_joined, dwhole)
-    if of_rest is not None:
-        dparameters = jax.tree.map(lambda *both: jnp.concatenate(both), dparameters, of_rest)
-    return dparameters, dx
+    whole, rest = _spans(layer_stack.depth_of(parameters), residual.segment)
+    cotangents = (layer_stack.blank(parameters), dy)
+    if residual.rest is not None:
+        cotangents, _ = descend(cotangents, (rest, residual.rest))
+    return jax.lax.scan(descend, cotangents, (whole, residual.inputs), reverse=True)[0]
 
 
-def _cut(parameters: Any, segment: int) -> tuple[Any, Any]:
-    """Return the parameters of the whole segments, (segments, s, …), and of the rest or None."""
-    depth = jax.tree.leaves(parameters)[0].shape[0]
-    count = depth // segment
-    end = count * segment
-    whole = jax.tree.map(
-        lambda leaf: leaf[:end].reshape(count, segment, *leaf.shape[1:]), parameters
-    )
-    return whole, jax.tree.map(lambda leaf: leaf[end:], parameters) if end < depth else None
-
-
-def _joined(leaf: jax.Array) -> jax.Array:
-    """Return an array (segments, s, …) as (segments · s, …)."""
-    return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
+def _spans(depth: int, segment: int) -> tuple[Int[Array, "segments s"], Int[Array, " rest"]]:
+    """Return the places of the layers of all whole segments, and of the rest."""
+    places, rest = jnp.arange(depth), depth % segment
+    return places[: depth - rest].reshape(-1, segment), places[depth - rest :]

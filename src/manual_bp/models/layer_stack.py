@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-from jaxtyping import Array, Float
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
 
 from manual_bp import op
 from manual_bp.models import chain
@@ -39,10 +40,10 @@ class Kept:
 
 @op.residual
 class Residual:
-    """The parameters, and what is kept of every layer, on a first axis of L."""
+    """The parameters, and what is kept of every layer, on a first axis of L; None of no layers."""
 
     parameters: tuple[Parameters, ...]
-    layers: Kept
+    layers: Kept | None
 
 
 def forward(
@@ -63,13 +64,10 @@ def forward(
     """
     parameters = tuple(parameters)
     (x,) = op.floating(NAME, x=x)
-    expect_layers(NAME, parameters, x, layer)
-
-    def climb(x: jax.Array, theta: Any) -> tuple[jax.Array, Kept]:
-        y, residual = chain.forward(theta, x, stages=layer)
-        return y, _kept(residual, theta)
-
-    y, layers = jax.lax.scan(climb, x, parameters)
+    depth = expect_layers(NAME, parameters, x, layer)
+    if depth == 0:
+        return x, Residual(parameters, None)
+    y, layers = climb(parameters, jnp.arange(depth), x, layer)
     return y, Residual(parameters, layers)
 
 
@@ -77,24 +75,70 @@ def backward(
     residual: Residual, dy: Float[Array, "..."]
 ) -> tuple[tuple[Parameters, ...], Float[Array, "..."]]:
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
-
-    def descend(dx: jax.Array, saved: tuple[Any, Kept]) -> tuple[jax.Array, Any]:
-        theta, kept = saved
-        dtheta, dx = chain.backward(_whole(kept, theta), dx)  # (1)
-        return dx, dtheta
-
-    saved = (residual.parameters, residual.layers)
-    dx, dparameters = jax.lax.scan(descend, dy, saved, reverse=True)
-    return dparameters, dx
+    parameters, layers = residual.parameters, residual.layers
+    if layers is None:
+        return parameters, dy
+    span = jnp.arange(depth_of(parameters))
+    return descend(parameters, span, layers, (blank(parameters), dy))
 
 
-def run(parameters: Any, x: jax.Array, layer: Sequence[Stage]) -> jax.Array:
-    """Return the output of the last layer, and keep nothing."""
+def climb(
+    parameters: Any, span: Int[Array, " s"], x: jax.Array, layer: Sequence[Stage]
+) -> tuple[jax.Array, Kept]:
+    """Return the output of the last of a span of layers, and what is kept of each."""
 
-    def climb(x: jax.Array, theta: Any) -> tuple[jax.Array, None]:
-        return chain.forward(theta, x, stages=layer)[0], None
+    def one_up(x: jax.Array, place: jax.Array) -> tuple[jax.Array, Kept]:
+        theta = _at(parameters, place)
+        y, residual = chain.forward(theta, x, stages=layer)
+        return y, _kept(residual, theta)
 
-    return jax.lax.scan(climb, x, parameters)[0]
+    return jax.lax.scan(one_up, x, span)
+
+
+def run(parameters: Any, span: Int[Array, " s"], x: jax.Array, layer: Sequence[Stage]) -> jax.Array:
+    """Return the output of the last of a span of layers, and keep nothing."""
+
+    def one_up(x: jax.Array, place: jax.Array) -> tuple[jax.Array, None]:
+        return chain.forward(_at(parameters, place), x, stages=layer)[0], None
+
+    return jax.lax.scan(one_up, x, span)[0]
+
+
+def descend(
+    parameters: Any, span: Int[Array, " s"], kept: Kept, cotangents: tuple[Any, jax.Array]
+) -> tuple[Any, jax.Array]:
+    """Return (dparameters, dx) below a span of layers.
+
+    `cotangents` are those above: dparameters, of which the span's are written, and dx.
+    """
+
+    def one_down(cotangents: tuple[Any, jax.Array], of: tuple[Any, Kept]) -> tuple[Any, None]:
+        (dparameters, dx), (place, kept) = cotangents, of
+        dtheta, dx = chain.backward(_whole(kept, _at(parameters, place)), dx)  # (1)
+
+        def put(all_: jax.Array, own: jax.Array) -> jax.Array:
+            return jax.lax.dynamic_update_index_in_dim(all_, own, place, 0)
+
+        return (jax.tree.map(put, dparameters, dtheta), dx), None
+
+    return jax.lax.scan(one_down, cotangents, (span, kept), reverse=True)[0]
+
+
+def depth_of(parameters: Any) -> int:
+    """Return L."""
+    return len(jax.tree.leaves(parameters)[0])
+
+
+def blank(parameters: Any) -> Any:
+    """Return arrays for the gradients of all layers, to be written layer by layer."""
+    return jax.tree.map(lambda leaf: jax.lax.empty(leaf.shape, leaf.dtype), parameters)
+
+
+def _at(parameters: Any, place: jax.Array) -> Any:
+    """Return the parameters of one layer, without a copy of any other."""
+    return jax.tree.map(
+        lambda leaf: jax.lax.dynamic_index_in_dim(leaf, place, keepdims=False), parameters
+    )
 
 
 def expect_layers(

@@ -23,7 +23,8 @@ from jaxtyping import Array, Float
 
 from manual_bp import op, windows
 from manual_bp.pooling.slide import slide
-from manual_bp.windows import Numbers, Padding, Tap, Windows
+from manual_bp.resampling import blocks
+from manual_bp.windows import Numbers, Padding, Windows
 
 NAME = "lp_pool"
 
@@ -77,11 +78,15 @@ def backward(
     """Return (dx,)."""
     x, y, over, p = residual.x, residual.y, residual.windows, residual.p
     dy = op.expect_cotangent(NAME, dy, y.shape, x.dtype)
-    reads, dy_wide = dict(over.reads(op.wide(x))), op.wide(dy)
+    x_wide, dy_wide = op.wide(x), op.wide(dy)
 
-    def owed(tap: Tap) -> jax.Array:
-        read = reads[tap]
-        share = dy_wide * (jnp.abs(read) / y) ** (p - 1)  # (1)
+    def owed(read: jax.Array, y: jax.Array, dy: jax.Array) -> jax.Array:
+        share = dy * (jnp.abs(read) / y) ** (p - 1)  # (1)
         return jnp.where(read > 0, share, jnp.where(read == 0, 0, -share))  # (1)
 
-    return (over.put_back(owed).astype(dy.dtype),)
+    if over.tile:
+        dx = owed(x_wide, *(blocks.repeated(a, over.size) for a in (y, dy_wide)))
+    else:
+        reads = dict(over.reads(x_wide))
+        dx = over.put_back(lambda tap: owed(reads[tap], y, dy_wide))
+    return (dx.astype(dy.dtype),)

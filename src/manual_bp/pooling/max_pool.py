@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, UInt
 
 from manual_bp import op, windows
 from manual_bp.pooling.slide import slide
+from manual_bp.resampling import blocks
 from manual_bp.windows import Numbers, Padding, Tap, Windows
 
 NAME = "max_pool"
@@ -108,6 +109,10 @@ def backward(
 
 
 def _to_the_first(winner: jax.Array, dy: jax.Array, over: Windows) -> jax.Array:
+    if over.tile:
+        of_place, owed = (blocks.repeated(a, over.size) for a in (winner, dy))
+        reader = jnp.broadcast_to(jnp.asarray(over.readers(), winner.dtype), of_place.shape)
+        return jnp.where(of_place == reader, owed, 0)  # (1)
     number = {tap: jnp.asarray(k, winner.dtype) for k, tap in enumerate(over.taps)}
     return over.put_back(lambda tap: jnp.where(winner == number[tap], dy, 0))  # (1)
 

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from manual_bp import op, windows
 from manual_bp.pooling.slide import slide
+from manual_bp.resampling import blocks
 from manual_bp.windows import Numbers, Padding, Windows
 
 NAME = "mean_pool"
@@ -74,4 +75,6 @@ def backward(
     dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
     dy_wide, over = op.wide(dy), residual.windows
     share = dy_wide / _divisor(over, dy_wide.dtype, count_padding=residual.count_padding)  # (1)
+    if over.tile:
+        return (blocks.repeated(share, over.size).astype(dy.dtype),)  # (1)
     return (over.put_back(lambda _: share).astype(dy.dtype),)  # (1)

@@ -9,7 +9,7 @@ Derive   An element of x is in one block, so that Σ over blocks has the transpo
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 
 def divide(size: tuple[int, ...], count: tuple[int, ...]) -> bool:
@@ -28,7 +28,7 @@ def sums(x: Float[Array, "b *size c"], count: tuple[int, ...]) -> Float[Array, "
     return blocks.sum(tuple(range(2, blocks.ndim, 2)))
 
 
-def repeated(y: Float[Array, "b *count c"], size: tuple[int, ...]) -> Float[Array, "b *size c"]:
+def repeated(y: Shaped[Array, "b *count c"], size: tuple[int, ...]) -> Shaped[Array, "b *size c"]:
     """Return an array of which each block holds one element of y."""
     b, *count, c = y.shape
     blocks = _cut(size, tuple(count))
