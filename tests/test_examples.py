@@ -108,8 +108,8 @@ def test_generated_pages_are_up_to_date() -> None:
     from bp_lab.pages import catalogue, performance
 
     assert (ROOT / "docs" / "CATALOGUE.md").read_text("utf-8") == catalogue.render()
-    result, forms = performance.load(ROOT), (ROOT / performance.FORMS).read_text("utf-8")
-    assert (ROOT / performance.PAGE).read_text("utf-8") == performance.render(result, forms)
+    results, forms = performance.load(ROOT), (ROOT / performance.FORMS).read_text("utf-8")
+    assert (ROOT / performance.PAGE).read_text("utf-8") == performance.render(results, forms)
     readme = (ROOT / "README.md").read_text("utf-8")
     assert performance.BEGIN in readme
-    assert performance.in_readme(result, readme) == readme
+    assert performance.in_readme(results, readme) == readme

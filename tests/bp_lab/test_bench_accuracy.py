@@ -113,27 +113,33 @@ def test_the_smaller_sizes_are_sizes_of_timed_ops() -> None:
             assert smaller.keys() == sizes.keys()
 
 
-def test_the_page_has_a_column_and_takes_a_run_without_it() -> None:
-    old = {
+def test_the_page_has_a_column_and_a_dash_where_there_is_no_figure() -> None:
+    means = {"rows": 1, "time_ratio": 0.5, "memory_ratio": 0.7, "compile_ratio": 0.8}
+    row = {
         "name": "relu",
         "size": "n 3",
         "kind": "op",
         "peer": "jnp",
         "pairs": 5,
-        "time_ratio": 0.5,
         "time_ratio_quartiles": [0.4, 0.6],
-        "memory_ratio": 0.7,
-        "compile_ratio": 0.8,
         "seconds": 1e-3,
         "limit_share": 0.5,
+        **means,
     }
-    means = {"rows": 1, "time_ratio": 0.5, "memory_ratio": 0.7, "compile_ratio": 0.8}
-    run = {"device": "cpu", "threads": 2, "versions": {}, "rows": [old]}
 
-    def page(**new: float) -> str:
-        rows = {"rows": [old | new], "geometric_means": {"float32": {"op": means | new}}}
-        return performance.render(run | rows, "")
+    def page(error: float | None, torch: float | None) -> str:
+        more = {"error_ratio": error, "torch_time_ratio": torch}
+        run = {
+            "device": "cpu",
+            "threads": 2,
+            "versions": {},
+            "rows": [row | more],
+            "geometric_means": {"bfloat16": {"op": means | more}},
+        }
+        return performance.render([run], "")
 
-    assert "| relu: n 3 | jnp | 0.50 | 0.40–0.60 | 0.70 | – | 0.80 | 1 | 50 % |" in page()
-    assert "| 0.70 | 0.93 | 0.80 | 1 | 50 % |" in page(error_ratio=0.93)
-    assert "1 ops, float32 | | 0.50 |  | 0.70 | 0.93 | 0.80 |  |  |" in page(error_ratio=0.93)
+    empty, full = page(None, None), page(0.93, 1.2)
+    assert "## bfloat16\n" in empty
+    assert "| relu: n 3 | jnp | 0.50 | 0.40–0.60 | 0.70 | – | 0.80 | – | 1 | 50 % |" in empty
+    assert "| 0.70 | 0.93 | 0.80 | 1.20 | 1 | 50 % |" in full
+    assert "1 ops, bfloat16 | | 0.50 |  | 0.70 | 0.93 | 0.80 | 1.20 |  |  |" in full

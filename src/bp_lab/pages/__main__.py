@@ -9,12 +9,12 @@ from bp_lab.pages import catalogue, performance
 def main() -> None:
     """Write docs/CATALOGUE.md, docs/PERFORMANCE.md and the README's table."""
     root = Path()
-    result, readme = performance.load(root), Path("README.md")
+    results, readme = performance.load(root), Path("README.md")
     forms = (root / performance.FORMS).read_text(encoding="utf-8")
     pages = {
         Path("docs") / "CATALOGUE.md": catalogue.render(),
-        performance.PAGE: performance.render(result, forms),
-        readme: performance.in_readme(result, readme.read_text(encoding="utf-8")),
+        performance.PAGE: performance.render(results, forms),
+        readme: performance.in_readme(results, readme.read_text(encoding="utf-8")),
     }
     for path, text in pages.items():
         write_bytes(path, text.encode())
