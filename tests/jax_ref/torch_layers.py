@@ -441,11 +441,16 @@ def name_of(op: Any) -> str:
     return str(getattr(op, "name", None) or op.__name__.rpartition(".")[2])
 
 
+def _values_of(stage: Any) -> dict[str, Any]:
+    """Return the settings of a stage without those of what is kept, which change no value."""
+    return {name: of for name, of in stage.settings if name not in ("recompute", "segment")}
+
+
 def bidirectional(
     x: Tensor, parameters: Any, reverse_parameters: Any, lengths: Tensor | None, *, layer: Any
 ) -> tuple[Any, ...]:
     both = [parameters, reverse_parameters]
-    ys, finals = _layer(name_of(layer.op), x, both, lengths, **dict(layer.settings))
+    ys, finals = _layer(name_of(layer.op), x, both, lengths, **_values_of(layer))
     return ys, tuple(final[0] for final in finals), tuple(final[1] for final in finals)
 
 
@@ -454,7 +459,7 @@ def stacked(
 ) -> tuple[Tensor, tuple[Any, ...]]:
     finals = []
     for layer, theta in zip(layers, parameters, strict=True):
-        x, *last = OPS[name_of(layer.op)](x, *theta, lengths, **dict(layer.settings))
+        x, *last = OPS[name_of(layer.op)](x, *theta, lengths, **_values_of(layer))
         finals.append(tuple(last))
     return x, tuple(finals)
 
