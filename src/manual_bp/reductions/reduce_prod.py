@@ -54,10 +54,10 @@ def forward(
     return y, Residual(x, axes, keepdims)
 
 
-def before(x: Float[Array, "*rest k"]) -> Float[Array, "*rest k"]:
+def before(x: Float[Array, "rest k"]) -> Float[Array, "rest k"]:
     """Return the product of what comes before each entry of the last axis."""
-    shifted = jnp.concatenate([jnp.ones_like(x, shape=(*x.shape[:-1], 1)), x], -1)[..., :-1]
-    return jax.lax.cumprod(shifted, shifted.ndim - 1)
+    shifted = jnp.hstack([jnp.ones_like(x, shape=(len(x), 1)), x])[:, :-1]
+    return jax.lax.cumprod(shifted, 1)
 
 
 def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Array, "*shape"]]:
