@@ -23,7 +23,7 @@ _ROUNDED_PIECES = (
     "are rounded themselves no check can tell."
 )
 _BY_GROUPS = "A product by groups, of one group, is the product."
-_TAP_COUNT = "math.prod(over.kernel)"
+_PRODUCT = "math.prod(over.kernel)"
 _OF_PIECE = " some, d, over.dilation, around, dimension_numbers=numbers, "
 _SUMS = "preferred_element_type=op.wide_dtype(x.dtype),"
 
@@ -36,7 +36,8 @@ _FORMED_AGAIN = "What is not kept is formed again, and is the same: only the mem
 
 _OF_CELL = "return sequence.choose(mask, new, h), ({}, y)"
 _OF_LSTM = "return (h, c), ({}, c, sequence.choose(mask, new_h, 0.0))"
-_TAPS = "return groups {} or max(strides) {} or {} == {}"
+_TAPS = "return groups {} {} or {} {} {}"
+_STRIDED = "if _by_taps(groups, over) or max(over.strides) {}:"
 _PIECES = "return jnp.array_split(x, {})"
 _CUT_UP = "min(len(x) // SAMPLES, PIECES) if len(x) {} MANY else {}"
 _ONE_GROUP = "if groups == {}:"
@@ -75,18 +76,17 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "convolution/kernels.py": (
         *(
-            (_TAPS.format("> 1", "> 1", _TAP_COUNT, 1), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
+            (_TAPS.format(">", 1, _PRODUCT, "==", 1), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
             for mistake in (
-                *((more, "> 1", _TAP_COUNT, 1) for more in (">= 1", "> 0", "> -1")),
-                *(("> 1", more, _TAP_COUNT, 1) for more in (">= 1", "> 0", "> -1")),
-                *(("> 1", "> 1", _TAP_COUNT, count) for count in (2, -1, 0)),
-                ("> 1", "> 1", "sum(over.kernel)", 1),
+                *((*more, _PRODUCT, "==", 1) for more in ((">=", 1), (">", 0), (">", -1))),
+                *((">", 1, _PRODUCT, "==", count) for count in (2, -1, 0)),
+                (">", 1, _PRODUCT, "!=", 1),
+                (">", 1, "sum(over.kernel)", "==", 1),
             )
         ),
-        (
-            _TAPS.format("> 1", "> 1", _TAP_COUNT, 1),
-            _TAPS.format("> 1", "> 1", _TAP_COUNT, 1).replace("==", "!="),
-            _TAPS_ARE_RIGHT,
+        *(
+            (_STRIDED.format("> 1"), _STRIDED.format(more), _TAPS_ARE_RIGHT)
+            for more in (">= 1", "> 0", "> -1")
         ),
         *(
             (_PIECES.format(_CUT_UP.format(">=", 1)), _PIECES.format(mistake), _SUMMED)

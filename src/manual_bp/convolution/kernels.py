@@ -24,7 +24,7 @@ from jaxtyping import Array, Float
 from manual_bp import op, windows
 from manual_bp.windows import Windows
 
-# A batch of so many samples is cut into pieces of so many, no more than so many pieces.
+# A batch of `MANY` samples or more is cut into at most `PIECES` pieces, of at least `SAMPLES`.
 MANY, SAMPLES, PIECES = 32, 8, 8
 
 
@@ -100,7 +100,7 @@ def of_kernel(
     groups: int,
 ) -> Float[Array, "*kernel n m"]:
     """Return dW; the sums of half precision are accumulated in float32 and rounded once."""
-    if _by_taps(groups, over, over.strides):
+    if _by_taps(groups, over) or max(over.strides) > 1:
         taps = [transposed_times(read, dy, groups) for _, read in over.reads(x)]
         return jnp.stack(taps).reshape(W.shape)
     around = [
@@ -139,9 +139,9 @@ def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel
     return exchanged.reshape(*taps, m // groups, groups * n)
 
 
-def _by_taps(groups: int, over: Windows, strides: Sequence[int] = (1,)) -> bool:
+def _by_taps(groups: int, over: Windows) -> bool:
     """Return whether each tap is a product of its own, which is right in any case."""
-    return groups > 1 or max(strides) > 1 or math.prod(over.kernel) == 1
+    return groups > 1 or math.prod(over.kernel) == 1
 
 
 def _by_xla(
