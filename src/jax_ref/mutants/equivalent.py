@@ -84,6 +84,11 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
                 (">", 1, "sum(over.kernel)", "==", 1),
             )
         ),
+        (
+            _TAPS.format(">", 1, _PRODUCT, "==", 1),
+            "return groups > 1",
+            "A convolution with one tap is a convolution, and right; as a product it is faster.",
+        ),
         *(
             (_STRIDED.format("> 1"), _STRIDED.format(more), _TAPS_ARE_RIGHT)
             for more in (">= 1", "> 0", "> -1")
