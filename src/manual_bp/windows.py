@@ -16,6 +16,7 @@ Padding  "VALID" is none; "SAME" gives count = ⌈size/s⌉, the odd place after
 
 import functools
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -67,6 +68,24 @@ class Windows:
             ]
             first, last = (0, *starts, 0), (padded.shape[0], *ends, padded.shape[-1])
             yield tap, jax.lax.slice(padded, first, last, (1, *self.strides, 1))
+
+    def read_inside(
+        self, x: Float[Array, "b *size c"], tap: Tap
+    ) -> tuple[Tap, Float[Array, "b *some c"]]:
+        """Return what a tap reads in the windows where that is a place of x, and their first."""
+        first, starts, ends = [], [], []
+        axes = (tap, self.dilation, self.padding, self.strides, self.count, self.size)
+        for o, d, (before, _), s, count, size in zip(*axes, strict=True):
+            low = d * o - before
+            window = max(math.ceil(-low / s), 0)
+            windows = min(math.ceil((size - low) / s), count) - window
+            if windows <= 0:
+                return (0,) * len(tap), x[:, *(slice(0),) * len(tap)]
+            first.append(window)
+            starts.append(s * window + low)
+            ends.append(s * (window + windows - 1) + low + 1)
+        start, end = (0, *starts, 0), (x.shape[0], *ends, x.shape[-1])
+        return tuple(first), jax.lax.slice(x, start, end, (1, *self.strides, 1))
 
     def spread(self, dread: Float[Array, "b *count c"], tap: Tap) -> Float[Array, "b *size c"]:
         """Return what belongs to a tap at the places that it read, and 0 at all others."""

@@ -140,7 +140,8 @@ def test_lengths_out_of_range_under_jit_are_cut(name: str) -> None:
 
     came, wanted = jax.jit(run)(jnp.asarray([-2, 9])), run(jnp.asarray([0, 3]))
     for one, other in zip(came, wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-14)
+        # A small output is the rest of terms of order 1, each rounded by up to 1e-16.
+        np.testing.assert_allclose(one, other, rtol=1e-14, atol=1e-16)
 
 
 @every_cell

@@ -86,19 +86,27 @@ def backward(
     delta, W_wide = op.wide(dy.reshape(*dy.shape[:-1], c, q)), op.wide(W)
     dx = over.put_back(lambda o: (delta * jnp.broadcast_to(W_wide[o], delta.shape)).sum(-1))  # (1)
 
-    def add_sample(dW: jax.Array, sample: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
+    def add_sample(sums: jax.Array, sample: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         x, delta = sample
-        places = tuple(range(x.ndim - 1))
         reads = (read.reshape(delta.shape[:-1]) for _, read in over.reads(x[None]))
         taps = [
-            (jnp.broadcast_to(read[..., None], delta.shape) * delta).sum(places) for read in reads
+            _over_first(jnp.broadcast_to(read[..., None], delta.shape) * delta) for read in reads
         ]  # (2)
-        return dW + jnp.stack(taps).reshape(dW.shape), None
+        return sums + jnp.stack(taps), None
 
     # Sample by sample, what the taps read stays in the cache.
-    dW, _ = jax.lax.scan(add_sample, jnp.zeros_like(W_wide), (op.wide(x), delta))
+    zeros = jnp.zeros((len(over.taps), *delta.shape[2:]), delta.dtype)
+    sums, _ = jax.lax.scan(add_sample, zeros, (op.wide(x), delta))
+    dW = sums.sum(tuple(range(1, x.ndim - 2))).reshape(W.shape)  # (2)
     db = kernels.sum_places(dy) if residual.biased else None  # (3)
     return dx.astype(x.dtype), dW.astype(W.dtype), db
+
+
+def _over_first(x: Float[Array, "n ..."]) -> Float[Array, "..."]:
+    """Return the sum over the first axis, as a product: a sum takes three times as long."""
+    ones = jnp.ones((1, len(x)), x.dtype)
+    total = jnp.matmul(ones, x.reshape(len(x), -1), precision=jax.lax.Precision.HIGHEST)
+    return total.reshape(x.shape[1:])
 
 
 def _times(read: jax.Array, w: jax.Array) -> jax.Array:

@@ -8,10 +8,10 @@ Forms    Without groups a product is one convolution of XLA, which on a CPU is f
                 d (k−1) − p of them before: at place j tap k−1−o of W' reads the place si of the
                 window i with si + do − p = j.
            dW = x ∗ δ over the batch: the windows are the taps of a kernel as large as the output,
-                stride and dilation change places, and so do batch and channels. For strides of 1,
-                and in a few pieces of the batch, whose dW are summed (docs/FORMS.md).
-         With groups, with one tap, and for dW with strides each tap is a matrix product of its own,
-         over what `Windows` reads: XLA's CPU code takes longer there (docs/FORMS.md).
+                stride and dilation change places, and so do batch and channels. In a few pieces of
+                a large batch, whose dW are summed (docs/FORMS.md).
+         With groups and with one tap each tap is a matrix product of its own, over what `Windows`
+         reads: XLA's CPU code takes longer there (docs/FORMS.md).
 """
 
 import math
@@ -100,13 +100,19 @@ def of_kernel(
     groups: int,
 ) -> Float[Array, "*kernel n m"]:
     """Return dW; the sums of half precision are accumulated in float32 and rounded once."""
-    if _by_taps(groups, over) or max(over.strides) > 1:
+    if _by_taps(groups, over):
         taps = [transposed_times(read, dy, groups) for _, read in over.reads(x)]
         return jnp.stack(taps).reshape(W.shape)
     around = [
-        (before, d * (k - 1) + count - size - before)
-        for d, k, count, size, (before, _) in zip(
-            over.dilation, over.kernel, over.count, over.size, over.padding, strict=True
+        (before, d * (k - 1) + s * (count - 1) + 1 - size - before)
+        for d, k, s, count, size, (before, _) in zip(
+            over.dilation,
+            over.kernel,
+            over.strides,
+            over.count,
+            over.size,
+            over.padding,
+            strict=True,
         )
     ]
     last, places = x.ndim - 1, range(1, x.ndim - 1)
@@ -119,6 +125,7 @@ def of_kernel(
             d,
             over.dilation,
             around,
+            rhs_dilation=over.strides,
             dimension_numbers=numbers,
             preferred_element_type=op.wide_dtype(x.dtype),
         )

@@ -1,16 +1,17 @@
 """The Kullback–Leibler divergence of a model's log-probabilities from target probabilities.
 
 Shapes   log_q, p: (*batch, n)   ℓ: (*batch,)
-Forward  ℓ = KL(p ‖ q) = Σ p (ln p − log_q),   0 · ln 0 = 0                       Σ over n
-Derive   ∂ℓ/∂log_q = −p,   ∂ℓ/∂p = ln p − log_q + p/p
+Forward  ℓ = KL(p ‖ q) = Σ p g,   g = ln p − log_q,   0 · ln 0 = 0                Σ over n
+Derive   ∂ℓ/∂log_q = −p,   ∂ℓ/∂p = g + p/p
   (1) dlog_q = −dℓ p
-  (2) dp     = dℓ (ln p − log_q + 1)
+  (2) dp     = dℓ (g + 1)
 Saved    log_q, p.      Kinks   none for p > 0.
 Edges    A term with p = 0 is 0, even where log_q = −∞; there dp is −∞, nothing is clipped, or NaN
          where log_q is −∞ as well. Where p < 0 the loss and dp are NaN.
 Source   Kullback & Leibler 1951
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -19,6 +20,11 @@ from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
 NAME = "kl_divergence"
+
+
+def _difference(log_q: Float[Array, "*shape"], p: Float[Array, "*shape"]) -> jax.Array:
+    """Return g, but 0 where p is 0: both passes want it, and a compiler forms it once."""
+    return jnp.where(p == 0, 0, jnp.log(p) - log_q)
 
 
 @op.residual
@@ -50,7 +56,7 @@ def forward(
     log_q, p = op.floating(NAME, log_q=log_q, p=p)
     reductions.expect_pair(NAME, "log_q", "p", log_q, p, reduction)
     wide = op.wide(p)
-    terms = jnp.where(wide == 0, 0, wide * (jnp.log(wide) - op.wide(log_q)))
+    terms = wide * _difference(op.wide(log_q), wide)
     loss = reductions.reduce(terms.sum(-1), reduction, log_q.dtype)
     return loss, Residual(log_q, p, reduction)
 
@@ -62,5 +68,5 @@ def backward(
     log_q, p, dtype = op.wide(residual.log_q), op.wide(residual.p), residual.p.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, p.shape[:-1], dtype)
     dlog_q = -dl * p  # (1)
-    dp = dl * (jnp.log(p) - log_q + 1)  # (2)
+    dp = dl * jnp.where(p == 0, -jnp.inf - log_q, _difference(log_q, p) + 1)  # (2)
     return dlog_q.astype(dtype), dp.astype(dtype)

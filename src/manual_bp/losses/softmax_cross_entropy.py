@@ -76,6 +76,12 @@ def _log_p(residual: Residual, logits: jax.Array) -> jax.Array:
     return (op.wide(logits) - residual.maximum) - residual.log_total
 
 
+def _bounded_log_p(residual: Residual, s: jax.Array) -> jax.Array:
+    """Return ln p, of s = 0 the least number for −∞, so that s ln p is 0: one array for all uses."""
+    log_p = _log_p(residual, residual.logits)
+    return jnp.where(s == 0, jnp.maximum(log_p, jnp.finfo(s.dtype).min), log_p)
+
+
 def _log_p_of_label(residual: Residual) -> jax.Array:
     """Return ln p of the label of each sample, (*batch, 1), NaN for one that is no class."""
     return _log_p(residual, labelling.at_label(residual.logits, residual.labels)[..., None])
@@ -164,7 +170,7 @@ def forward(
         losses = -_log_p_of_label(residual).squeeze(-1)
     else:
         s, counted = _targets(residual)
-        losses = -jnp.where(s == 0, 0, s * _log_p(residual, logits)).sum(-1)
+        losses = -(s * _bounded_log_p(residual, s)).sum(-1)
     return reductions.reduce(losses, reduction, logits.dtype, counted), residual
 
 
@@ -173,20 +179,22 @@ def backward(
 ) -> tuple[Float[Array, "*batch v"], Float[Array, "*batch v"] | None]:
     """Return (dlogits, dlabels); dlabels is None for integer labels."""
     logits, labels = residual.logits, residual.labels
-    log_p, dtype, batch = _log_p(residual, logits), logits.dtype, logits.shape[:-1]
+    dtype, batch = logits.dtype, logits.shape[:-1]
     settings = residual.class_weights, residual.label_smoothing, residual.ignored_label
     if _of_one_label(labels, *settings):
         dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype)
         of_label = dl * jnp.expm1(_log_p_of_label(residual))  # (3)
-        each = dl * jnp.exp(log_p)
+        each = dl * jnp.exp(_log_p(residual, logits))
         return labelling.with_label(each, labels, of_label).astype(dtype), None
     s, counted = _targets(residual)
     dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
+    log_p = _bounded_log_p(residual, s)
     total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
     near_one = jnp.expm1(log_p) * total + (total - s)  # (3)
     dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - s)  # (1)
     if jnp.issubdtype(labels.dtype, jnp.integer):
         return dlogits.astype(dtype), None
+    log_p = jnp.where(log_p == jnp.finfo(s.dtype).min, -jnp.inf, log_p)
     by_t = (1 - residual.label_smoothing) * log_p
     dlabels = -dl * _weighted(by_t, residual.class_weights)  # (2)
     return dlogits.astype(dtype), dlabels.astype(dtype)

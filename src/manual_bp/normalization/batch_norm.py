@@ -15,8 +15,6 @@ Derive   The cotangents of all three outputs count. As dx̂ = dy ⊙ scale, and 
            dcᵢ = scale (r dyᵢ − ½ r³ (2cᵢ/N) Σⱼ dyⱼ cⱼ) = scale r (dyᵢ − x̂ᵢ ⟨dy ⊙ x̂⟩),
            dx = dc − ⟨dc⟩, where ⟨x̂⟩ = 0; and with (1) and (2), ⟨dy⟩ = dbias/N and so on:
   (3) dx = scale r (dy − dbias/N − x̂ dscale/N)
-         whose sum is 0. What dbias/N was rounded by is the same in every sample, and adds up in the
-         gradient of a bias below: so the mean of the bracket is taken off once more.
          μ has ∂μ/∂xᵢ = 1/N, and s = (1/M) Σ c² has ∂s/∂xᵢ = (2/M) (cᵢ − ⟨c⟩) = 2cᵢ/M, so that to
          (3) comes
   (4) q dmean'/N + q dvar' 2c/M
@@ -49,6 +47,8 @@ from manual_bp import op
 from manual_bp.normalization import standardise as shared
 
 NAME = "batch_norm"
+# The first of so many parts of the batch gives the m by which x is centred at first.
+PARTS = 16
 
 
 @op.residual
@@ -138,7 +138,8 @@ def _batch(
     if not samples:
         expected = "at least one sample for training=True"
         raise ValueError(op.complaint(NAME, "x", expected, f"shape {x.shape}"))
-    m, correction, v = shared.mean_and_variance(lambda of: shared.mean(of, batch), x)
+    part = x[: math.ceil(len(x) / PARTS)] if batch else x
+    m, correction, v = shared.mean_and_variance(lambda of: shared.mean(of, batch), x, part)
     moments = shared.Moments(m, correction, 1 / jnp.sqrt(v + epsilon))
     mean = (m + correction).reshape(x.shape[-1:])
     var = v.reshape(x.shape[-1:]) * (samples / _freedom(samples))
@@ -184,9 +185,7 @@ def _pull(
     factor = r if residual.scale is None else op.wide(residual.scale) * r
     if residual.training:
         means = shared.over(total / samples, dy) + standard * shared.over(product / samples, dy)
-        deviation = dy - means
-        deviation = deviation - shared.over(deviation.sum(batch) / samples, dy)
-        dx = shared.over(factor, dy) * deviation  # (3)
+        dx = shared.over(factor, dy) * (dy - means)  # (3)
         share, spread = q / samples * dnew_mean, 2 * q / _freedom(samples) * dnew_var
         c = shared.centred(x, moments)
         dx = dx + shared.over(share, dy) + shared.over(spread, dy) * c  # (4)

@@ -169,6 +169,7 @@ def backward(
     h2 = 2 * h0.shape[1]
     U = op.wide(residual.U)
     U_rz, U_n = U[:, :h2], U[:, h2:]
+    U_rz_T, U_n_T = U_rz.T, U_n.T  # behind the loop, XLA turns them in every step
     after = residual.reset == "after"
 
     def step(dh_next: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
@@ -178,12 +179,12 @@ def backward(
         delta_z = dh * (previous - n) * z_slope  # (2)
         if after:
             dr = delta_n * reset  # (3)
-            added = (delta_n * r) @ U_n.T  # (3)
+            added = (delta_n * r) @ U_n_T  # (3)
         else:
-            dreset = delta_n @ U_n.T  # (4)
+            dreset = delta_n @ U_n_T  # (4)
             dr, added = dreset * reset, dreset * r  # (4)
         delta_rz = jnp.hstack([dr * r_slope, delta_z])  # (5)
-        dh_before = dh * z + delta_rz @ U_rz.T + added  # (6)
+        dh_before = dh * z + delta_rz @ U_rz_T + added  # (6)
         delta = sequence.choose(mask, jnp.hstack([delta_rz, delta_n]), 0.0)
         return sequence.choose(mask, dh_before, dh_next), delta
 

@@ -187,6 +187,7 @@ def backward(
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape, "c_T": c0.shape}
     dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, x.dtype)
     W, U, segment = op.wide(residual.W), op.wide(residual.U), residual.segment
+    U_T = U.T  # behind the loop, XLA turns it in every step
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
         dh_next, dc_next = carry
@@ -202,7 +203,7 @@ def backward(
         delta = jnp.hstack([delta_i, delta_f, delta_g, delta_o])
         delta = sequence.choose(mask, delta, 0.0)
         dproduct = _back(delta * shared.over(residual.scale_h, delta), recurrent, r_h)  # (5)
-        dh_before = dproduct @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (5)
+        dh_before = dproduct @ U_T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (5)
         return (dh_before, sequence.choose(mask, dc * f, dc_next)), (delta, dproduct, da)  # (4)
 
     def stretch(carry: Any, steps: Any, starts: Any) -> tuple[Any, Any, Any]:

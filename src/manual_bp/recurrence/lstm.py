@@ -70,6 +70,11 @@ class Residual:
     segment: int = op.static()
 
 
+def _stacked(W: Float[Array, "n h4"], U: Float[Array, "p h4"]) -> Float[Array, "_ h4"]:
+    """Return W over U in the dtype of sums, with which x W + h U is one product."""
+    return jnp.concatenate([op.wide(W), op.wide(U)])
+
+
 def _wide(weights: jax.Array | None) -> jax.Array | None:
     """Return the weights, or None, in the dtype of sums."""
     return None if weights is None else op.wide(weights)
@@ -130,11 +135,11 @@ def forward(
     lengths = sequence.expect_lengths(NAME, lengths, x)
     segment = sequence.expect_segment(NAME, segment, x, W)
     x = sequence.without_padding(x, lengths)
-    W_wide, U_wide, w, P = op.wide(W), op.wide(U), _wide(peephole), _wide(projection)
+    weights, w, P = _stacked(W, U), _wide(peephole), _wide(projection)
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         (h, c), (x, mask) = state, inputs
-        u = sequence.affine(x, W_wide, h, U_wide, b)
+        u = sequence.biased(jnp.hstack([x, h]) @ weights, b)
         u_i, u_f, u_g, u_o = jnp.split(u, 4, 1)
         if w is not None:
             u_i, u_f = u_i + _through(w[0], c), u_f + _through(w[1], c)
@@ -175,7 +180,9 @@ def backward(
     x, h0, c0, dtype = residual.x, residual.h0, residual.c0, residual.x.dtype
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape, "c_T": c0.shape}
     dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, dtype)
-    W, U = op.wide(residual.W), op.wide(residual.U)
+    weights = _stacked(residual.W, residual.U)
+    W, U = jnp.split(weights, x.shape[2:])
+    U_T = U.T  # behind the loop, XLA turns it in every step
     w, P = _wide(residual.peephole), _wide(residual.projection)
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
@@ -196,24 +203,25 @@ def backward(
         back_c = dc * f  # (5)
         if w is not None:
             back_c = back_c + _through(w[0], delta_i) + _through(w[1], delta_f)  # (5)
-        dh_before = delta @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (5)
+        dh_before = delta @ U_T + sequence.choose(mask, jnp.zeros_like(dh), dh_next)  # (5)
         return (dh_before, sequence.choose(mask, back_c, dc_next)), (delta, dh)
 
     def stretch(carry: Any, steps: Any, starts: Any) -> tuple[Any, Any, Any]:
         x, u, y, c, dys, masks = steps
         previous_h, previous_c = map(sequence.before, starts, (y, c))
+        inputs = jnp.concatenate([x, previous_h], 2)
         if u is None:
-            u = sequence.affine(x, W, previous_h, U, residual.b)  # (1)
+            u = sequence.biased(inputs @ weights, residual.b)  # (1)
         u_i, u_f, u_g, u_o = jnp.split(u, 4, 2)
         if w is not None:
             u_i, u_f = u_i + _through(w[0], previous_c), u_f + _through(w[1], previous_c)
             u_o = u_o + _through(w[-1], c)
         gates, slopes = sequence.four_gates([u_i, u_f, u_g, u_o])
         of_c = jnp.tanh(c), logistic.tanh_slope(c)
-        inputs = (dys, gates, slopes, of_c, previous_c, masks)
-        carry, (delta, dh) = jax.lax.scan(step, carry, inputs, reverse=True)
+        by_step = (dys, gates, slopes, of_c, previous_c, masks)
+        carry, (delta, dh) = jax.lax.scan(step, carry, by_step, reverse=True)
         dx = delta @ W.T  # (6)
-        dW, dU = sequence.outer(x, delta), sequence.outer(previous_h, delta)  # (7)
+        dWU = sequence.outer(inputs, delta)  # (7)
         db = None if residual.b is None else delta.sum((0, 1))  # (7)
         dpeephole = dprojection = None
         if w is not None:
@@ -222,12 +230,13 @@ def backward(
             dpeephole = jnp.stack([one.sum((0, 1)) for one in products])  # (8)
         if P is not None:
             dprojection = sequence.outer(gates[3] * of_c[0], dh)  # (9)
-        return carry, dx, (dW, dU, db, dpeephole, dprojection)
+        return carry, dx, (dWU, db, dpeephole, dprojection)
 
     y, c, segment = sequence.by_time(residual.y), residual.c, residual.segment
     masks = sequence.active(residual.lengths, x.shape[1])
     steps = (sequence.by_time(x), residual.u, y, c, sequence.by_time(dys), masks)
     starts = sequence.starts(h0, y, segment), sequence.starts(c0, c, segment)
     (dh0, dc0), dx, sums = sequence.in_segments(stretch, (dh_T, dc_T), steps, starts, segment)
-    gradients = (dx.transpose(1, 0, 2), dh0, dc0, *sums)
+    dWU, *others = sums
+    gradients = (dx.transpose(1, 0, 2), dh0, dc0, *jnp.split(dWU, x.shape[2:]), *others)
     return (*jax.tree.map(lambda one: one.astype(dtype), gradients), None)

@@ -140,11 +140,12 @@ def backward(
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape}
     dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     W, U = op.wide(residual.W), op.wide(residual.U)
+    U_T = U.T  # behind the loop, XLA turns it in every step
 
     def step(dh: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
         dy, slope, mask = inputs
         delta = sequence.choose(mask, (dy + dh) * slope, 0.0)  # (2)
-        return delta @ U.T + sequence.choose(mask, jnp.zeros_like(dh), dh), delta  # (3)
+        return delta @ U_T + sequence.choose(mask, jnp.zeros_like(dh), dh), delta  # (3)
 
     def stretch(dh: jax.Array, steps: Any, start: jax.Array) -> tuple[Any, Any, Any]:
         x, u, y, dys, masks = steps
