@@ -15,8 +15,8 @@ whatever keeps its digits:
   relu         y = max(u, 0);  y' = 1 for u > 0, 0 for u < 0
   leaky relu   y = u for u ≥ 0, αu for u < 0;  y' = 1 for u > 0, α for u < 0
   identity     y = u;  y' = 1
-  softplus     y = ln(1+e^u), so e^(−y) = 1/(1+e^u) and y' = e^u/(1+e^u) = 1 − e^(−y)
-  log-sigmoid  y = ln σ(u) = −softplus(−u), so e^y = σ(u) and y' = 1 − σ(u) = 1 − e^y
+  softplus     y = ln(1+e^u);  y' = e^u/(1+e^u) = 1/(1+e^(−u)) = σ(u)
+  log-sigmoid  y = ln σ(u) = −softplus(−u);  y' = σ(−u)
   relu6        y = min(max(u, 0), 6);  y' = 1 for 0 < u < 6, 0 outside
   squared relu y = max(u, 0)²;  y' = 2 max(u, 0)
   elu          y = u for u ≥ 0, α (e^u−1) for u < 0;  y' = 1 for u > 0, α e^u for u < 0
@@ -34,11 +34,9 @@ whatever keeps its digits:
   hard tanh    y = min(max(u, −1), 1);  y' = 1 for |u| < 1, 0 outside
   hard swish   y = u · hard sigmoid(u);  y' = (2u+3)/6 for |u| < 3, 0 below, 1 above
 
-Softplus and log-sigmoid take y' as −expm1(∓y).
-
 Saved    f'; where f' jumps between constants one byte an element: the sign of u, or whether u lies
-         in the middle; from elu on u, of which f' is cheap (of squared relu max(u, 0)); of
-         identity nothing.
+         in the middle; of the others but sigmoid and tanh u, of which f' is cheap (of squared relu
+         max(u, 0)); of identity nothing.
 Kinks    relu, leaky relu  u = 0   `slope_at_zero`, 1 by default; 0 gives `jax.nn.relu`, 0.5
                                    `jnp.maximum(u, 0)`
          relu6             u = 0, 6    1      hard tanh   u = ±1      1
@@ -181,7 +179,7 @@ def _inside(least: float, most: float, u: jax.Array, _y: jax.Array) -> jax.Array
 
 def _widened(slope: Callable[..., jax.Array], u: jax.Array, dtype: Any, **settings: float) -> Any:
     """Return f' at u as it was kept."""
-    return slope(u.astype(dtype), **settings)
+    return slope(op.again(u.astype(dtype)), **settings)
 
 
 def _two_slopes(
@@ -237,16 +235,18 @@ leaky_relu = Elementwise(
 
 softplus = Elementwise(
     name="softplus",
-    formula="y = ln(1+e^u);  y' = 1 − e^(−y)",
+    formula="y = ln(1+e^u);  y' = σ(u)",
     value=lambda u: jnp.maximum(u, 0) + jnp.log1p(jnp.exp(-jnp.abs(u))),
-    keep=lambda _, y: -jnp.expm1(-y),
+    keep=_keep_u,
+    slope=partial(_widened, logistic.sigmoid),
 )
 
 log_sigmoid = Elementwise(
     name="log_sigmoid",
-    formula="y = −ln(1+e^(−u));  y' = 1 − e^y",
+    formula="y = −ln(1+e^(−u));  y' = σ(−u)",
     value=lambda u: jnp.minimum(u, 0) - jnp.log1p(jnp.exp(-jnp.abs(u))),
-    keep=lambda _, y: -jnp.expm1(y),
+    keep=_keep_u,
+    slope=partial(_widened, lambda u: logistic.sigmoid(-u)),
 )
 
 relu6 = Elementwise(

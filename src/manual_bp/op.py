@@ -137,6 +137,15 @@ def wide(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x.dtype))
 
 
+def again(x: jax.Array) -> jax.Array:
+    """Return x; what is computed of it is computed anew.
+
+    Where a compiler sees a forward and a backward that form the same of x, it would form that once,
+    write it out and keep it in between.
+    """
+    return jax.lax.optimization_barrier(x)
+
+
 def in_dtype(tree: Any, dtype: Any) -> Any:
     """Return a pytree with every floating array in the dtype, and all else as it is."""
     return jax.tree.map(

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from manual_bp import op
 from manual_bp.pooling.max_pool import TIES, Ties
+from manual_bp.reductions.extremum import first_place
 from manual_bp.windows import expect_places
 
 NAME = "global_max_pool"
@@ -59,10 +60,8 @@ def forward(
         return y, Residual(None, x, y, x.shape, x.dtype)
     flat = _flat(x)
     # XLA's CPU code computes an argmax many times slower than the least of some numbers.
-    largest, number = (flat == y[:, None]) | jnp.isnan(flat), flat.shape[1]
-    j = jax.lax.broadcasted_iota(jnp.int32, flat.shape, 1)
-    winner = jnp.where(largest, j, number).min(1)
-    return y, Residual(winner, None, None, x.shape, x.dtype)
+    largest = (flat == y[:, None]) | jnp.isnan(flat)
+    return y, Residual(first_place(largest, (1,)), None, None, x.shape, x.dtype)
 
 
 def _flat(x: jax.Array) -> jax.Array:
