@@ -1,13 +1,13 @@
 """The contrastive loss of pairs: near if alike, at least a margin apart if not.
 
 Shapes   first a, second b: (*batch, n)   alike t: (*batch,)   d, ℓ: (*batch,)
-Forward  d = ‖a − b‖,   h = max(0, m − d),   ℓ = ½ t d² + ½ (1−t) h²        m being the margin
-Derive   ∂d/∂a = (a − b)/d, the direction u, and ∂d/∂b = −u; ∂h/∂d = −1 where h > 0, so
-         ∂ℓ/∂d = t d − (1−t) h:
-  (1) da = dℓ [t d − (1−t) h] u,   db = −da
+Forward  e = a − b,   d = ‖e‖,   h = max(0, m − d),   ℓ = ½ t d² + ½ (1−t) h²
+         m being the margin
+Derive   ∂d/∂a = e/d and ∂d/∂b = −e/d; ∂h/∂d = −1 where h > 0, so ∂ℓ/∂d = t d − (1−t) h:
+  (1) da = dℓ [t − (1−t) h/d] e,   db = −da
   (2) dt = dℓ [½ d² − ½ h²]
-Saved    t, d, u; d and u in float32 for half precision, where it is computed so and rounded once.
-Kinks    d = 0 with t < 1, where two that should be apart coincide: u = 0, the middle of the
+Saved    t, d, e; d and e in float32 for half precision, where it is computed so and rounded once.
+Kinks    d = 0 with t < 1, where two that should be apart coincide: da = 0, the middle of the
          subgradients, and so they stay. At d = m both slopes are 0.
 Alike    1 for a pair that belongs together, 0 for one that does not; Hadsell et al. have it the
          other way round. The formula holds for every real t, and so do (1) and (2).
@@ -29,11 +29,11 @@ NAME = "contrastive"
 
 @op.residual
 class Residual:
-    """Which pairs are alike, their distance and its direction."""
+    """Which pairs are alike, their distance and their difference."""
 
     alike: Float[Array, "*batch"]
     d: Float[Array, "*batch 1"]
-    u: Float[Array, "*batch n"]
+    e: Float[Array, "*batch n"]
     margin: float = op.static()
     reduction: Reduction = op.static()
 
@@ -69,11 +69,11 @@ def forward(
     op.expect_positive(NAME, "margin", margin)
     reductions.expect_pair(NAME, "first", "second", first, second, reduction)
     op.expect_shape(NAME, "alike", alike, first.shape[:-1], f"for first of shape {first.shape}")
-    d, u = distance.between(first, second)
+    d, e = distance.between(first, second)
     t, h = _parts(alike, d, margin)
     losses = (t * d**2 / 2 + (1 - t) * h**2 / 2)[..., 0]
     loss = reductions.reduce(losses, reduction, first.dtype)
-    return loss, Residual(alike, d, u, margin, reduction)
+    return loss, Residual(alike, d, e, margin, reduction)
 
 
 def backward(
@@ -83,6 +83,7 @@ def backward(
     alike, d = residual.alike, residual.d
     dl = reductions.per_sample(NAME, dy, residual.reduction, alike.shape, alike.dtype)
     t, h = _parts(alike, d, residual.margin)
-    dfirst = (dl * (t * d - (1 - t) * h) * residual.u).astype(alike.dtype)  # (1)
+    slope = dl * (t - (1 - t) * h * distance.inverse(d))  # (1)
+    dfirst = (slope * residual.e).astype(alike.dtype)  # (1)
     dalike = (dl * (d**2 - h**2) / 2).squeeze(-1)  # (2)
     return dfirst, -dfirst, dalike.astype(alike.dtype)

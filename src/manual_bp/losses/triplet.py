@@ -2,10 +2,12 @@
 
 Shapes   anchor a, positive p, negative n: (*batch, n)   d, ℓ: (*batch,)
 Forward  d_p = ‖a − p‖,   d_n = ‖a − n‖,   m = d_p − d_n + margin,   ℓ = max(0, m)
-Derive   ∂d_p/∂a = (a − p)/d_p, the direction u, and ∂d_p/∂p = −u; likewise w = (a − n)/d_n. With
-         h = 1 where m > 0 and 0 elsewhere:
-  (1) da = dℓ h (u − w),   dp = −dℓ h u,   dn = dℓ h w
-Saved    h u, h w; in float32 for half precision, where it is computed so and rounded once.
+Derive   With e = a − p and f = a − n, ∂d_p/∂a = e/d_p, ∂d_p/∂p = −e/d_p, ∂d_n/∂a = f/d_n and
+         ∂d_n/∂n = −f/d_n. With h = 1 where m > 0 and 0 elsewhere:
+  (1) u = (dℓ h/d_p) e,   w = (dℓ h/d_n) f
+  (2) da = u − w,   dp = −u,   dn = w
+Saved    e, f, h/d_p, h/d_n; in float32 for half precision, where it is computed so and rounded
+         once.
 Kinks    m = 0, where any h in [0, 1] is right: 0 is chosen, as a triplet at the margin counts as
          kept apart. At a distance of 0 its direction is 0, the middle of the subgradients.
 Extremes Squares beyond the largest number of the dtype overflow.
@@ -28,10 +30,12 @@ NAME = "triplet"
 
 @op.residual
 class Residual:
-    """The directions from positive and negative to the anchor, 0 beyond the margin."""
+    """From positive and negative to the anchor, and 1 over their lengths, 0 beyond the margin."""
 
-    u: Float[Array, "*batch n"]
-    w: Float[Array, "*batch n"]
+    e: Float[Array, "*batch n"]
+    f: Float[Array, "*batch n"]
+    over_near: Float[Array, "*batch 1"]
+    over_far: Float[Array, "*batch 1"]
     dtype: Any = op.static()
     reduction: Reduction = op.static()
 
@@ -64,20 +68,22 @@ def forward(
     op.expect_positive(NAME, "margin", margin)
     reductions.expect_pair(NAME, "anchor", "positive", anchor, positive, reduction)
     op.expect_shape(NAME, "negative", negative, anchor.shape, "of anchor")
-    near, u = distance.between(anchor, positive)
-    far, w = distance.between(anchor, negative)
+    near, e = distance.between(anchor, positive)
+    far, f = distance.between(anchor, negative)
     missing = near - far + margin
     losses = jnp.maximum(missing, 0)[..., 0]
-    held = (missing > 0).astype(u.dtype)
+    held = (missing > 0).astype(e.dtype)
     loss = reductions.reduce(losses, reduction, anchor.dtype)
-    return loss, Residual(held * u, held * w, anchor.dtype, reduction)
+    over_near, over_far = (held * distance.inverse(d) for d in (near, far))
+    return loss, Residual(e, f, over_near, over_far, anchor.dtype, reduction)
 
 
 def backward(
     residual: Residual, dy: Float[Array, "*reduced"]
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"], Float[Array, "*batch n"]]:
     """Return (danchor, dpositive, dnegative)."""
-    u, w, dtype = residual.u, residual.w, residual.dtype
-    dl = reductions.per_sample(NAME, dy, residual.reduction, u.shape[:-1], dtype)
-    danchor, dpositive, dnegative = dl * (u - w), -dl * u, dl * w  # (1)
+    e, f, dtype = residual.e, residual.f, residual.dtype
+    dl = reductions.per_sample(NAME, dy, residual.reduction, e.shape[:-1], dtype)
+    u, w = dl * residual.over_near * e, dl * residual.over_far * f  # (1)
+    danchor, dpositive, dnegative = u - w, -u, w  # (2)
     return danchor.astype(dtype), dpositive.astype(dtype), dnegative.astype(dtype)
