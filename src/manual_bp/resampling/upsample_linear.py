@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from manual_bp import op
-from manual_bp.resampling import banded, sizes
+from manual_bp.resampling import banded, phases, sizes
 from manual_bp.windows import Numbers
 
 NAME = "upsample_linear"
@@ -57,8 +57,17 @@ def forward(
     size = sizes.resolve(NAME, x, factor, size)
     y = op.wide(x)
     for axis, m in enumerate(size, start=1):
-        y = banded.apply(_weights(y.shape[axis], m, align_corners=align_corners), y, axis)
+        n = y.shape[axis]
+        if _by_phases(n, m, align_corners=align_corners):
+            y = phases.stretch(y, m // n, axis)
+        else:
+            y = banded.apply(_weights(n, m, align_corners=align_corners), y, axis)
     return y.astype(x.dtype), Residual(x.shape, x.dtype, size, align_corners)
+
+
+def _by_phases(n: int, m: int, *, align_corners: bool) -> bool:
+    """Return whether rows of A repeat after a whole factor, edges aside."""
+    return m % n == 0 and not align_corners
 
 
 def _weights(n: int, m: int, *, align_corners: bool) -> np.ndarray:
@@ -84,6 +93,10 @@ def backward(
     dy = op.expect_cotangent(NAME, dy, (shape[0], *size, shape[-1]), residual.dtype)
     dx = op.wide(dy)
     for axis, m in enumerate(size, start=1):
-        weights = _weights(shape[axis], m, align_corners=residual.align_corners)
-        dx = banded.apply_transpose(weights, dx, axis)  # (1)
+        n, align_corners = shape[axis], residual.align_corners
+        if _by_phases(n, m, align_corners=align_corners):
+            dx = phases.stretch_transposed(dx, m // n, axis)  # (1)
+        else:
+            weights = _weights(n, m, align_corners=align_corners)
+            dx = banded.apply_transpose(weights, dx, axis)  # (1)
     return (dx.astype(dy.dtype),)
