@@ -24,7 +24,9 @@ _ROUNDED_PIECES = (
 )
 _BY_GROUPS = "A product by groups, of one group, is the product."
 _PRODUCT = "math.prod(over.kernel)"
-_OF_PIECE = " some, d, over.dilation, around, dimension_numbers=numbers, "
+_OF_PIECE = (
+    "some, d, over.dilation, around, rhs_dilation=over.strides, dimension_numbers=numbers"
+)
 _SUMS = "preferred_element_type=op.wide_dtype(x.dtype),"
 
 _NONE_TO_WRITE = "Parameters of no layers are empty, and so are their gradients."
@@ -37,7 +39,6 @@ _FORMED_AGAIN = "What is not kept is formed again, and is the same: only the mem
 _OF_CELL = "return sequence.choose(mask, new, h), ({}, y)"
 _OF_LSTM = "return (h, c), ({}, c, sequence.choose(mask, new_h, 0.0))"
 _TAPS = "return groups {} {} or {} {} {}"
-_STRIDED = "if _by_taps(groups, over) or max(over.strides) {}:"
 _PIECES = "return jnp.array_split(x, {})"
 _CUT_UP = "min(len(x) // SAMPLES, PIECES) if len(x) {} MANY else {}"
 _ONE_GROUP = "if groups == {}:"
@@ -90,10 +91,6 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "A convolution with one tap is a convolution, and right; as a product it is faster.",
         ),
         *(
-            (_STRIDED.format("> 1"), _STRIDED.format(more), _TAPS_ARE_RIGHT)
-            for more in (">= 1", "> 0", "> -1")
-        ),
-        *(
             (_PIECES.format(_CUT_UP.format(">=", 1)), _PIECES.format(mistake), _SUMMED)
             for mistake in (_CUT_UP.format(">", 1), _CUT_UP.format(">=", 2), "1")
         ),
@@ -102,9 +99,8 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             (original, mistake, _ROUNDED_PIECES)
             for original, mistake in (
                 (
-                    f"jax.lax.conv_general_dilated({_OF_PIECE}{_SUMS} )",
-                    "jax.lax.conv_general_dilated(some, d, over.dilation, around, "
-                    "dimension_numbers=numbers)",
+                    f"jax.lax.conv_general_dilated( {_OF_PIECE}, {_SUMS} )",
+                    f"jax.lax.conv_general_dilated({_OF_PIECE})",
                 ),
                 (_SUMS, "preferred_element_type=x.dtype,"),
             )
