@@ -557,7 +557,18 @@ def test_kl_divergence_at_probability_0_and_of_equal_distributions(dtype: str) -
     assert loss.tolist() == [1, 0]
     np.testing.assert_array_equal(dlog_q, -p)
     assert dp[:, 0].tolist() == [2, 1]
-    assert dp[1, 1] == -jnp.inf
+    assert dp[:, 1].tolist() == [-jnp.inf, -jnp.inf]
+
+
+@every_dtype
+def test_cross_entropy_of_a_class_that_cannot_be(dtype: str) -> None:
+    logits = jnp.asarray([[0.0, 0.0, -jnp.inf]] * 2, dtype)
+    t = jnp.asarray([[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]], dtype)
+    loss, dlogits, dt = pull("softmax_cross_entropy", logits, t)
+    np.testing.assert_allclose(np.float64(loss), [np.log(2), np.inf], rtol=1e-2)
+    assert dlogits.tolist() == [[-0.5, 0.5, 0], [0.5, 0, -0.5]]
+    assert dt[1, 2] == jnp.inf
+    assert dt[0, 2] >= jnp.finfo(dtype).max
 
 
 def test_kl_divergence_of_a_negative_probability_is_nan() -> None:

@@ -169,6 +169,37 @@ def _sum_without_mean(dy: jax.Array, _: jax.Array) -> jax.Array:
     return jnp.vdot(scaled, op.wide(dy)).astype(dy.dtype)[None]
 
 
+def _divergence(x: jax.Array) -> tuple[jax.Array, Any]:
+    """Return the divergence of certainties from e^(−1) each."""
+    return manual_bp.kl_divergence.forward(jnp.full_like(x, -1), x, reduction="none")
+
+
+def _side_of_divergence(residual: Any, dy: jax.Array) -> tuple[jax.Array]:
+    """Return dy times dp of the divergence, which may be infinite, cut off at ±1."""
+    _, dp = manual_bp.kl_divergence.backward(residual, jnp.ones_like(dy[:, 0]))
+    return (dy * jnp.clip(dp, -1, 1),)
+
+
+def _up_or_down(dy: jax.Array, x: jax.Array) -> jax.Array:
+    return jnp.where(x == 0, -dy, dy)
+
+
+def _apart(x: jax.Array) -> tuple[jax.Array, Any]:
+    """Return the contrastive loss of pairs that are to be 10 apart."""
+    unlike = jnp.zeros(len(x), x.dtype)
+    return manual_bp.contrastive.forward(x[:, 0], x[:, 1], unlike, margin=10.0, reduction="none")
+
+
+def _pull_apart(residual: Any, dy: jax.Array) -> tuple[jax.Array]:
+    return (manual_bp.contrastive.backward(residual, dy)[0],)
+
+
+def _from_5_to_10(dy: jax.Array, _: jax.Array) -> jax.Array:
+    """Return what moves (3, 4) from (0, 0), and of two that coincide nothing."""
+    slopes = jnp.asarray([[-3.0, -4.0], [0.0, 0.0]], op.wide_dtype(dy.dtype))
+    return (op.wide(dy)[:, None] * slopes).astype(dy.dtype)
+
+
 _TIED = np.asarray([[0, 1], [-1, NAN], [0, 0], [0, NAN], [2, 2], [2, -3]])[None]
 _ONE, _MANY = np.zeros((1, 1, 1)), np.zeros((1, 256, 257, 1))
 _THREE = {"window": (3,), "strides": (1,)}
@@ -257,12 +288,86 @@ _OTHER_WAYS: tuple[tuple[str, str, Any, Any, Any, Any], ...] = (
         {},
     ),
     (
+        "kl_divergence",
+        "slope at probability 0",
+        SimpleNamespace(forward=_divergence, backward=_side_of_divergence),
+        _up_or_down,
+        _owing(np.zeros((2, 3)), [[1, 0, 0], [0, 1, 0]]),
+        {},
+    ),
+    (
+        "contrastive",
+        "no distance",
+        SimpleNamespace(forward=_apart, backward=_pull_apart),
+        _from_5_to_10,
+        _owing(np.zeros(2), [[[3, 4], [0, 0]], [[2, 1], [2, 1]]]),
+        {},
+    ),
+    (
         "dropout",
         "nearly all",
         SimpleNamespace(forward=_not_dropped, backward=_large_dropped),
         _large_kept,
         _owing(np.zeros(5), np.zeros(5)),
         {"rate": RATE, "scaling": "evaluation"},
+    ),
+)
+
+
+def _of_certainties(log_q: jax.Array, p: jax.Array) -> tuple[jax.Array, Any]:
+    return manual_bp.kl_divergence.forward(log_q, p.astype(log_q.dtype), reduction="none")
+
+
+def _dlog_q(residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
+    return manual_bp.kl_divergence.backward(residual, dy)[0], None
+
+
+def _not_said(log_q: jax.Array, p: jax.Array) -> jax.Array:
+    """Return the divergence of certainties: what was not said of that which is."""
+    wide = op.wide(log_q)
+    return -jnp.einsum("bn,bn->b", wide, p.astype(wide.dtype)).astype(log_q.dtype)
+
+
+def _of_possible(t: jax.Array, u: jax.Array) -> tuple[jax.Array, Any]:
+    """Return the cross-entropy of labels t, and of 0 for a last class with a logit of −∞."""
+    never = jnp.zeros((len(t), 1), t.dtype)
+    logits = jnp.hstack([u.astype(t.dtype), never - jnp.inf])
+    labels = jnp.hstack([t, never])
+    return manual_bp.softmax_cross_entropy.forward(logits, labels, reduction="none")
+
+
+def _dt_of_possible(residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
+    _, dt = manual_bp.softmax_cross_entropy.backward(residual, dy)
+    assert dt is not None
+    return dt[:, :-1], None
+
+
+def _without_the_last(t: jax.Array, u: jax.Array) -> jax.Array:
+    wide = op.wide(t)
+    return -jnp.einsum("bn,bn->b", wide, jax.nn.log_softmax(u.astype(wide.dtype))).astype(t.dtype)
+
+
+def _labelled(rng: np.random.Generator) -> tuple[Any, ...]:
+    return rng.uniform(0.1, 0.9, (2, 3)), np.asarray([[1, 0, 2], [0, 3, -1]], np.int32)
+
+
+# Losses of an argument, the other being whole numbers: at the edges of what is possible.
+_LOSSES: tuple[tuple[str, str, Any, Any, Any, Any], ...] = (
+    (
+        "kl_divergence",
+        "certainties",
+        _of_certainties,
+        _dlog_q,
+        _not_said,
+        _owing(np.full((2, 3), -4.0), [[1, 0, 0], [0, 1, 0]]),
+    ),
+    (
+        "softmax_cross_entropy",
+        "an impossible class",
+        _of_possible,
+        _dt_of_possible,
+        _without_the_last,
+        _labelled,
     ),
 )
 
@@ -307,4 +412,15 @@ cases: tuple[Case, ...] = (
         variant="cancelling",
     ),
     *_ways_back(),
+    *(
+        Case(
+            name,
+            SimpleNamespace(forward=forward, backward=backward),
+            reference,
+            draw,
+            ({},),
+            variant=variant,
+        )
+        for name, variant, forward, backward, reference, draw in _LOSSES
+    ),
 )

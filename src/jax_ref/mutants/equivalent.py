@@ -24,9 +24,7 @@ _ROUNDED_PIECES = (
 )
 _BY_GROUPS = "A product by groups, of one group, is the product."
 _PRODUCT = "math.prod(over.kernel)"
-_OF_PIECE = (
-    "some, d, over.dilation, around, rhs_dilation=over.strides, dimension_numbers=numbers"
-)
+_OF_PIECE = "some, d, over.dilation, around, rhs_dilation=over.strides, dimension_numbers=numbers"
 _SUMS = "preferred_element_type=op.wide_dtype(x.dtype),"
 
 _NONE_TO_WRITE = "Parameters of no layers are empty, and so are their gradients."
@@ -115,7 +113,20 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_TANH.format("(2 * u)"), _TANH.format("(-2 * u)"), _EVEN),
         (_TANH.format("(2 * u)"), _TANH.format("(-(2 * u))"), _EVEN),
     ),
+    "losses/kl_divergence.py": (
+        (
+            "return jnp.where(p == 0, 0, jnp.log(p) - log_q)",
+            "return jnp.where(p == 0, 1, jnp.log(p) - log_q)",
+            "Where p is 0 the loss takes it times p, and the gradient does not take it.",
+        ),
+    ),
     "losses/softmax_cross_entropy.py": (
+        (
+            "return jnp.where(s == 0, jnp.maximum(log_p, jnp.finfo(s.dtype).min), log_p)",
+            "return jnp.maximum(log_p, jnp.finfo(s.dtype).min)",
+            "A label on a class that cannot be costs the largest number then instead of ∞, which no "
+            "check compares and a test of its own tells.",
+        ),
         (_CHOICE.format("> -0.25"), _CHOICE.format(">= -0.25"), _BOTH_FORMS),
     ),
     "models/checkpointed_stack.py": (

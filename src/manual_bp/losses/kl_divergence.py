@@ -6,8 +6,8 @@ Derive   ∂ℓ/∂log_q = −p,   ∂ℓ/∂p = g + p/p
   (1) dlog_q = −dℓ p
   (2) dp     = dℓ (g + 1)
 Saved    log_q, p.      Kinks   none for p > 0.
-Edges    A term with p = 0 is 0, even where log_q = −∞; there dp is −∞, nothing is clipped, or NaN
-         where log_q is −∞ as well. Where p < 0 the loss and dp are NaN.
+Edges    A term with p = 0 is 0, even where log_q = −∞; there dp is −∞, the slope of p ln p, and
+         nothing is clipped. Where p < 0 the loss and dp are NaN.
 Source   Kullback & Leibler 1951
 """
 
@@ -68,5 +68,5 @@ def backward(
     log_q, p, dtype = op.wide(residual.log_q), op.wide(residual.p), residual.p.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, p.shape[:-1], dtype)
     dlog_q = -dl * p  # (1)
-    dp = dl * jnp.where(p == 0, -jnp.inf - log_q, _difference(log_q, p) + 1)  # (2)
+    dp = dl * jnp.where(p == 0, -jnp.inf, _difference(log_q, p) + 1)  # (2)
     return dlog_q.astype(dtype), dp.astype(dtype)

@@ -209,7 +209,7 @@ def backward(
     def stretch(carry: Any, steps: Any, starts: Any) -> tuple[Any, Any, Any]:
         x, u, y, c, dys, masks = steps
         previous_h, previous_c = map(sequence.before, starts, (y, c))
-        inputs = jnp.concatenate([x, previous_h], 2)
+        inputs = jnp.dstack([x, previous_h])
         if u is None:
             u = sequence.biased(inputs @ weights, residual.b)  # (1)
         u_i, u_f, u_g, u_o = jnp.split(u, 4, 2)

@@ -5,8 +5,8 @@ Forward  Place fk + r of y lies δ = (2r + 1 − f)/(2f) places behind place k o
          neighbour on the side of δ: behind k for δ > 0, before it for δ < 0, none for δ = 0.
            y_{fk+r} = (1 − |δ|) xₖ + |δ| xₖ₊₁ or |δ| xₖ₋₁
          Before the first place stands the first, and behind the last the last.
-Derive   With dyₖʳ = dy_{fk+r}, xₖ is used by all phases of k, as the neighbour by those of k − 1 with
-         δ > 0 and of k + 1 with δ < 0, and at an edge as its own neighbour:
+Derive   With dyₖʳ = dy_{fk+r}, xₖ is used by all phases of k, as the neighbour by those of k − 1
+         with δ > 0 and of k + 1 with δ < 0, and at an edge as its own neighbour:
   (1) hereₖ = Σᵣ (1 − |δᵣ|) dyₖʳ,   behindₖ = Σ_{δ>0} |δᵣ| dyₖʳ,   beforeₖ = Σ_{δ<0} |δᵣ| dyₖʳ
   (2) dxₖ = hereₖ + behindₖ₋₁ + beforeₖ₊₁ + 1[k = 0] before₀ + 1[k = n−1] behindₙ₋₁
          What is not there counts 0.
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from manual_bp import windows
@@ -27,8 +28,7 @@ def stretch(x: Float[Array, "*shape"], factor: int, axis: int) -> Float[Array, "
         side: jnp.where(_edge(x, axis, side), x, _moved(x, axis, -side)) for side in (-1, 1)
     }
     phases = [
-        (1 - share) * x + share * neighbours[side] if side else x
-        for side, share in _shares(factor)
+        (1 - share) * x + share * neighbours[side] if side else x for side, share in _shares(factor)
     ]
     shape = (*x.shape[:axis], factor * x.shape[axis], *x.shape[axis + 1 :])
     return jnp.stack(phases, axis + 1).reshape(shape)
@@ -47,7 +47,9 @@ def stretch_transposed(
         owed = [share * phase for (towards, share), phase in pairs if towards == side]
         if owed:
             beside = windows.total(owed)  # (1)
-            dx = dx + _moved(beside, axis, side) + jnp.where(_edge(dx, axis, side), beside, 0)  # (2)
+            dx = (
+                dx + _moved(beside, axis, side) + jnp.where(_edge(dx, axis, side), beside, 0)
+            )  # (2)
     return dx
 
 
@@ -55,13 +57,13 @@ def _shares(factor: int) -> Iterator[tuple[int, float]]:
     """Yield of each phase on which side its neighbour is, −1, 1 or 0 for none, and its share."""
     for r in range(factor):
         twice = 2 * r + 1 - factor
-        yield (twice > 0) - (twice < 0), abs(twice) / (2 * factor)
+        yield int(np.sign(twice)), abs(twice) / (2 * factor)
 
 
 def _edge(x: jax.Array, axis: int, side: int) -> Bool[Array, "*shape"]:
     """Return which entries are the first, of side −1, or the last, of side 1."""
-    last = x.shape[axis] - 1 if side > 0 else 0
-    return jax.lax.broadcasted_iota(jnp.int32, x.shape, axis) == last
+    place = {-1: 0, 1: x.shape[axis] - 1}[side]
+    return jax.lax.broadcasted_iota(jnp.int32, x.shape, axis) == place
 
 
 def _moved(x: Float[Array, "*shape"], axis: int, places: int) -> Float[Array, "*shape"]:
