@@ -124,7 +124,7 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (
             "return jnp.where(s == 0, jnp.maximum(log_p, jnp.finfo(s.dtype).min), log_p)",
             "return jnp.maximum(log_p, jnp.finfo(s.dtype).min)",
-            "A label on a class that cannot be then costs the largest number, not ∞, which no check "
+            "A label on a class that cannot be then costs the largest number, not ∞: no check "
             "compares; a test of its own does.",
         ),
         (_CHOICE.format("> -0.25"), _CHOICE.format(">= -0.25"), _BOTH_FORMS),
