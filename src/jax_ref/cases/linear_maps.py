@@ -284,7 +284,7 @@ _OTHER_WAYS: tuple[tuple[str, str, Any, Any, Any, Any], ...] = (
         "sum",
         SimpleNamespace(forward=_of_batch, backward=_sum_of_batch),
         _sum_without_mean,
-        _owing(np.full(16, 10.1), _ALTERNATING),
+        _owing(np.full(16, 1000.1), _ALTERNATING),
         {},
     ),
     (

@@ -11,7 +11,8 @@ Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −
   (2) dt = −dℓ w (1−ε) ln p;   None for integer labels
          Where p is near 1, p Σs − s would cancel, and there
   (3) p Σs − s = expm1(ln p) Σs + (Σs − s);   at an integer label k, du_k = dℓ expm1(ln p_k)
-         ln Σ e^c, c = u − max u, is near 0 there, and is had from the sum over the other classes,
+         As u is the largest there, ln p is −ln Σ e^c, c = u − max u, one number a sample. That is
+         near 0, and for an integer label it is had from the sum over the other classes,
   (4) ln Σ e^c = log1p(Σ_{j≠k} e^(cⱼ) + expm1(c_k))               at an integer label k
          which keeps every digit where c_k = 0, and where c_k < 0 a sum over others of 1 or more.
 Saved    u, labels, and of each sample max u and ln Σ e^(u − max u), of which ln p is had again.
@@ -190,7 +191,7 @@ def backward(
     dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
     log_p = _bounded_log_p(residual, s)
     total = jnp.broadcast_to(s.sum(-1, keepdims=True), s.shape)
-    near_one = jnp.expm1(log_p) * total + (total - s)  # (3)
+    near_one = jnp.expm1(-residual.log_total) * total + (total - s)  # (3)
     dlogits = dl * jnp.where(log_p > -0.25, near_one, jnp.exp(log_p) * total - s)  # (1)
     if jnp.issubdtype(labels.dtype, jnp.integer):
         return dlogits.astype(dtype), None

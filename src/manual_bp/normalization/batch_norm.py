@@ -15,6 +15,8 @@ Derive   The cotangents of all three outputs count. As dx̂ = dy ⊙ scale, and 
            dcᵢ = scale (r dyᵢ − ½ r³ (2cᵢ/N) Σⱼ dyⱼ cⱼ) = scale r (dyᵢ − x̂ᵢ ⟨dy ⊙ x̂⟩),
            dx = dc − ⟨dc⟩, where ⟨x̂⟩ = 0; and with (1) and (2), ⟨dy⟩ = dbias/N and so on:
   (3) dx = scale r (dy − dbias/N − x̂ dscale/N)
+         whose sum is 0. What dbias/N was rounded by is the same in every sample, and adds up in the
+         gradient of a bias below: so the mean of the bracket is taken off once more.
          μ has ∂μ/∂xᵢ = 1/N, and s = (1/M) Σ c² has ∂s/∂xᵢ = (2/M) (cᵢ − ⟨c⟩) = 2cᵢ/M, so that to
          (3) comes
   (4) q dmean'/N + q dvar' 2c/M
@@ -185,7 +187,9 @@ def _pull(
     factor = r if residual.scale is None else op.wide(residual.scale) * r
     if residual.training:
         means = shared.over(total / samples, dy) + standard * shared.over(product / samples, dy)
-        dx = shared.over(factor, dy) * (dy - means)  # (3)
+        deviation = dy - means
+        deviation = deviation - shared.over(deviation.sum(batch) / samples, dy)
+        dx = shared.over(factor, dy) * deviation  # (3)
         share, spread = q / samples * dnew_mean, 2 * q / _freedom(samples) * dnew_var
         c = shared.centred(x, moments)
         dx = dx + shared.over(share, dy) + shared.over(spread, dy) * c  # (4)
