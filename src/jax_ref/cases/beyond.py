@@ -15,7 +15,7 @@ import numpy as np
 
 import manual_bp
 from jax_ref import references
-from jax_ref.cases import linear_maps, models, networks
+from jax_ref.cases import edges, linear_maps, models, networks
 from jax_ref.cases.case import Case, normal
 from manual_bp import op
 
@@ -303,5 +303,6 @@ cases: tuple[Case, ...] = (
         variant="far means",
     ),
     models.there_and_back,
+    *edges.cases,
     *linear_maps.cases,
 )
