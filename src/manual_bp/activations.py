@@ -6,9 +6,8 @@ Derive   yᵢ depends on uᵢ alone, so ∂yⱼ/∂uᵢ = f'(uᵢ) where j = i a
 
   (1) duᵢ = Σⱼ dyⱼ ∂yⱼ/∂uᵢ = dyᵢ f'(uᵢ),   that is   du = dy ⊙ f'(u).
 
-What remains is f', computed in the forward pass and kept. It could be had from y later, as y (1−y)
-or 1−y², at no memory; but where y rounds to 1 no digit of f' is left in it. So f' is taken from
-whatever keeps its digits:
+What remains is f', of u. It could be had of y, as y (1−y) or 1−y², at no memory; but where y rounds
+to 1 no digit of f' is left in it. So f' is taken of whatever keeps its digits:
 
   sigmoid      y = 1/(1+e^(−u));  with e = e^(−|u|), y' = e^(−u)/(1+e^(−u))² = e/(1+e)² = y (1−y)
   tanh         y = (e^u−e^(−u))/(e^u+e^(−u));  with e = e^(−2|u|), y' = 1 − y² = 4e/(1+e)²
@@ -34,9 +33,9 @@ whatever keeps its digits:
   hard tanh    y = min(max(u, −1), 1);  y' = 1 for |u| < 1, 0 outside
   hard swish   y = u · hard sigmoid(u);  y' = (2u+3)/6 for |u| < 3, 0 below, 1 above
 
-Saved    f'; where f' jumps between constants one byte an element: the sign of u, or whether u lies
-         in the middle; of the others but sigmoid and tanh u, of which f' is cheap (of squared relu
-         max(u, 0)); of identity nothing.
+Saved    of sigmoid and tanh f'; where f' jumps between constants one byte an element: the sign of
+         u, or whether u lies in the middle; of identity nothing, of squared relu max(u, 0); of the
+         others u, of which f' is formed in the backward.
 Kinks    relu, leaky relu  u = 0   `slope_at_zero`, 1 by default; 0 gives `jax.nn.relu`, 0.5
                                    `jnp.maximum(u, 0)`
          relu6             u = 0, 6    1      hard tanh   u = ±1      1

@@ -16,7 +16,6 @@ Padding  "VALID" is none; "SAME" gives count = ⌈size/s⌉, the odd place after
 
 import functools
 import itertools
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -73,19 +72,12 @@ class Windows:
         self, x: Float[Array, "b *size c"], tap: Tap
     ) -> tuple[Tap, Float[Array, "b *some c"]]:
         """Return what a tap reads in the windows where that is a place of x, and their first."""
-        first, starts, ends = [], [], []
-        axes = (tap, self.dilation, self.padding, self.strides, self.count, self.size)
-        for o, d, (before, _), s, count, size in zip(*axes, strict=True):
-            low = d * o - before
-            window = max(math.ceil(-low / s), 0)
-            windows = min(math.ceil((size - low) / s), count) - window
-            if windows <= 0:
-                return (0,) * len(tap), x[:, *(slice(0),) * len(tap)]
-            first.append(window)
-            starts.append(s * window + low)
-            ends.append(s * (window + windows - 1) + low + 1)
-        start, end = (0, *starts, 0), (x.shape[0], *ends, x.shape[-1])
-        return tuple(first), jax.lax.slice(x, start, end, (1, *self.strides, 1))
+        first, read = [], x
+        for axis, (places, inside) in enumerate(self._places(tap), 1):
+            first.append(int(inside.argmax()))
+            start, end = (places[inside][[0, -1]] + [0, 1]) if inside.any() else (0, 0)
+            read = jax.lax.slice_in_dim(read, start, end, self.strides[axis - 1], axis)
+        return tuple(first), read
 
     def spread(self, dread: Float[Array, "b *count c"], tap: Tap) -> Float[Array, "b *size c"]:
         """Return what belongs to a tap at the places that it read, and 0 at all others."""
@@ -111,13 +103,18 @@ class Windows:
     def inside(self, tap: Tap) -> Bool[np.ndarray, "1 *count 1"]:
         """Return in which windows a tap reads a place of x, and not its padding."""
         inside = np.ones((1,) * (len(tap) + 2), bool)
-        axes = (tap, self.dilation, self.padding, self.strides, self.count, self.size)
-        for axis, (o, d, (before, _), s, count, size) in enumerate(zip(*axes, strict=True), 1):
-            place = s * np.arange(count) + d * o - before
-            along = [1] * inside.ndim
-            along[axis] = count
-            inside = inside & ((place >= 0) & (place < size)).reshape(along)
+        for axis, (_, along) in enumerate(self._places(tap), 1):
+            shape = [1] * inside.ndim
+            shape[axis] = len(along)
+            inside = inside & along.reshape(shape)
         return inside
+
+    def _places(self, tap: Tap) -> Iterator[tuple[Int[np.ndarray, " n"], Bool[np.ndarray, " n"]]]:
+        """Yield for each axis the place that a tap reads in each window, and whether x has it."""
+        axes = (tap, self.dilation, self.padding, self.strides, self.count, self.size)
+        for o, d, (before, _), s, count, size in zip(*axes, strict=True):
+            place = s * np.arange(count) + d * o - before
+            yield place, (place >= 0) & (place < size)
 
     def members(self) -> Int[np.ndarray, "1 *count 1"]:
         """Return how many places of x each window reads."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import manual_bp
+from manual_bp.reductions import extremum
 
 EXTREMA = ("reduce_max", "reduce_min")
 REDUCTIONS = ("reduce_sum", "reduce_mean", *EXTREMA, "reduce_prod", "logsumexp")
@@ -127,6 +128,12 @@ def test_the_first_of_equal_entries_gets_all(name: str, dtype: str) -> None:
     assert y.tolist() == [3 * sign, 5 * sign]
     assert dx.tolist() == [[0, 0.5, 0, 0], [-2, 0, 0, 0]]
     assert pull(name, x, dy, axis=1, ties="first")[1].tolist() == dx.tolist()
+
+
+def test_a_place_that_float32_does_not_hold_is_found() -> None:
+    place = extremum.EXACT + 1
+    _, dx = pull("reduce_max", jnp.zeros(place + 2, jnp.float16).at[place].set(1))
+    assert jnp.flatnonzero(dx).tolist() == [place]
 
 
 @every_dtype

@@ -1,7 +1,8 @@
 """Losses of one argument, the other being whole numbers: at the edges of what is possible.
 
-Of certainties, where ln p is −∞ for what is certainly not; of labels beside a class that cannot be.
-Finite there are the loss and the cotangent of the argument that is not whole.
+Probabilities of exactly 0 and 1, where the cotangent of the targets is infinite; certainties, of
+which ln p is −∞ for what is certainly not; labels beside a class that cannot be. Finite there are
+the loss and the cotangent of the argument that is not whole.
 """
 
 from types import SimpleNamespace
@@ -14,6 +15,25 @@ import numpy as np
 import manual_bp
 from jax_ref.cases.case import Case
 from manual_bp import op
+
+
+def _of_truths(p: jax.Array, t: jax.Array) -> tuple[jax.Array, Any]:
+    return manual_bp.binary_cross_entropy_on_probabilities.forward(p, t.astype(p.dtype))
+
+
+def _dp(residual: Any, dy: jax.Array) -> tuple[jax.Array, None]:
+    dp, _ = manual_bp.binary_cross_entropy_on_probabilities.backward(residual, dy)
+    return dp, None
+
+
+def _mean_log(p: jax.Array, t: jax.Array) -> jax.Array:
+    """Return the mean of −ln p for t = 1 and −ln(1−p) for t = 0; each finite at its own edge."""
+    return jnp.mean(jnp.sum(-jnp.log(jnp.where(t == 1, p, 1 - p)), -1))
+
+
+def _some_sure(rng: np.random.Generator, n: int) -> tuple[Any, ...]:
+    t = np.arange(2 * n, dtype=np.int32).reshape(2, n) % 2
+    return np.where(rng.random((2, n)) < 0.5, t, np.round(rng.uniform(0.2, 0.8, (2, n)), 2)), t
 
 
 def _of_certainties(log_q: jax.Array, p: jax.Array) -> tuple[jax.Array, Any]:
@@ -57,34 +77,29 @@ def _labelled(rng: np.random.Generator) -> tuple[Any, ...]:
     return rng.uniform(0.1, 0.9, (2, 3)), np.asarray([[1, 0, 2], [0, 3, -1]], np.int32)
 
 
-_LOSSES: tuple[tuple[str, str, Any, Any, Any, Any], ...] = (
-    (
+cases: tuple[Case, ...] = (
+    Case(
+        "binary_cross_entropy_on_probabilities",
+        SimpleNamespace(forward=_of_truths, backward=_dp),
+        _mean_log,
+        _some_sure,
+        ({"n": 5},),
+        variant="edges",
+    ),
+    Case(
         "kl_divergence",
-        "certainties",
-        _of_certainties,
-        _dlog_q,
+        SimpleNamespace(forward=_of_certainties, backward=_dlog_q),
         _not_said,
         _said,
+        ({},),
+        variant="certainties",
     ),
-    (
+    Case(
         "softmax_cross_entropy",
-        "an impossible class",
-        _of_possible,
-        _dt_of_possible,
+        SimpleNamespace(forward=_of_possible, backward=_dt_of_possible),
         _without_the_last,
         _labelled,
-    ),
-)
-
-
-cases: tuple[Case, ...] = tuple(
-    Case(
-        name,
-        SimpleNamespace(forward=forward, backward=backward),
-        reference,
-        draw,
         ({},),
-        variant=variant,
-    )
-    for name, variant, forward, backward, reference, draw in _LOSSES
+        variant="an impossible class",
+    ),
 )

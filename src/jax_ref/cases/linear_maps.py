@@ -180,18 +180,10 @@ def _side_of_divergence(residual: Any, dy: jax.Array) -> tuple[jax.Array]:
     return (dy * jnp.clip(dp, -1, 1),)
 
 
-def _up_or_down(dy: jax.Array, x: jax.Array) -> jax.Array:
-    return jnp.where(x == 0, -dy, dy)
-
-
 def _apart(x: jax.Array) -> tuple[jax.Array, Any]:
     """Return the contrastive loss of pairs that are to be 10 apart."""
     unlike = jnp.zeros(len(x), x.dtype)
     return manual_bp.contrastive.forward(x[:, 0], x[:, 1], unlike, margin=10.0, reduction="none")
-
-
-def _pull_apart(residual: Any, dy: jax.Array) -> tuple[jax.Array]:
-    return (manual_bp.contrastive.backward(residual, dy)[0],)
 
 
 def _from_5_to_10(dy: jax.Array, _: jax.Array) -> jax.Array:
@@ -291,14 +283,14 @@ _OTHER_WAYS: tuple[tuple[str, str, Any, Any, Any, Any], ...] = (
         "kl_divergence",
         "slope at probability 0",
         SimpleNamespace(forward=_divergence, backward=_side_of_divergence),
-        _up_or_down,
+        lambda dy, p: jnp.where(p == 0, -dy, dy),
         _owing(np.zeros((2, 3)), [[1, 0, 0], [0, 1, 0]]),
         {},
     ),
     (
         "contrastive",
         "no distance",
-        SimpleNamespace(forward=_apart, backward=_pull_apart),
+        SimpleNamespace(forward=_apart, backward=manual_bp.contrastive.backward),
         _from_5_to_10,
         _owing(np.zeros(2), [[[3, 4], [0, 0]], [[2, 1], [2, 1]]]),
         {},

@@ -169,7 +169,7 @@ def backward(
     h2 = 2 * h0.shape[1]
     U = op.wide(residual.U)
     U_rz, U_n = U[:, :h2], U[:, h2:]
-    U_rz_T, U_n_T = U_rz.T, U_n.T  # behind the loop, XLA turns them in every step
+    U_rz_T, U_n_T = U_rz.T, U_n.T  # within the loop XLA would transpose in every step
     after = residual.reset == "after"
 
     def step(dh_next: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:

@@ -187,7 +187,7 @@ def backward(
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape, "c_T": c0.shape}
     dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, x.dtype)
     W, U, segment = op.wide(residual.W), op.wide(residual.U), residual.segment
-    U_T = U.T  # behind the loop, XLA turns it in every step
+    U_T = U.T  # within the loop XLA would transpose in every step
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:
         dh_next, dc_next = carry

@@ -182,7 +182,7 @@ def backward(
     dys, dh_T, dc_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     weights = _stacked(residual.W, residual.U)
     W, U = jnp.split(weights, x.shape[2:])
-    U_T = U.T  # behind the loop, XLA turns it in every step
+    U_T = U.T  # within the loop XLA would transpose in every step
     w, P = _wide(residual.peephole), _wide(residual.projection)
 
     def step(carry: Any, inputs: Any) -> tuple[Any, Any]:

@@ -140,7 +140,7 @@ def backward(
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape}
     dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
     W, U = op.wide(residual.W), op.wide(residual.U)
-    U_T = U.T  # behind the loop, XLA turns it in every step
+    U_T = U.T  # within the loop XLA would transpose in every step
 
     def step(dh: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
         dy, slope, mask = inputs

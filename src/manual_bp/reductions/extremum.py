@@ -39,8 +39,8 @@ class Residual:
 def first_place(chosen: Bool[Array, "*shape"], axes: Sequence[int]) -> Int32[Array, "*reduced"]:
     """Return the first place along the axes where an entry is chosen, as one of them is.
 
-    As floating numbers, while these hold every place: XLA's CPU code takes twice as long for the
-    least of integers.
+    As floating numbers, while these hold every place: on a CPU XLA has a library for the least of
+    those, and none for integers (docs/FORMS.md).
     """
     size = axes_of.size(chosen.shape, axes)
     dtype = jnp.float32 if size <= EXACT else jnp.int32

@@ -24,11 +24,9 @@ from manual_bp import windows
 
 def stretch(x: Float[Array, "*shape"], factor: int, axis: int) -> Float[Array, "*longer"]:
     """Return y, interpolated along the axis."""
-    neighbours = {
-        side: jnp.where(_edge(x, axis, side), x, _moved(x, axis, -side)) for side in (-1, 1)
-    }
     phases = [
-        (1 - share) * x + share * neighbours[side] if side else x for side, share in _shares(factor)
+        (1 - share) * x + share * _neighbour(x, axis, side) if side else x
+        for side, share in _shares(factor)
     ]
     shape = (*x.shape[:axis], factor * x.shape[axis], *x.shape[axis + 1 :])
     return jnp.stack(phases, axis + 1).reshape(shape)
@@ -40,16 +38,12 @@ def stretch_transposed(
     """Return dx."""
     shape = (*dy.shape[:axis], dy.shape[axis] // factor, factor, *dy.shape[axis + 1 :])
     phases = jnp.unstack(dy.reshape(shape), axis=axis + 1)
-    shares = [*_shares(factor)]
-    pairs = [*zip(shares, phases, strict=True)]
-    dx = windows.total((1 - share) * phase for (_, share), phase in pairs)  # (1)
+    of_phases = [*zip(_shares(factor), phases, strict=True)]
+    dx = windows.total((1 - share) * phase for (_, share), phase in of_phases)  # (1)
     for side in (-1, 1):
-        owed = [share * phase for (towards, share), phase in pairs if towards == side]
+        owed = [share * phase for (towards, share), phase in of_phases if towards == side]
         if owed:
-            beside = windows.total(owed)  # (1)
-            dx = (
-                dx + _moved(beside, axis, side) + jnp.where(_edge(dx, axis, side), beside, 0)
-            )  # (2)
+            dx = dx + _neighbour_transposed(windows.total(owed), axis, side)  # (1), (2)
     return dx
 
 
@@ -58,6 +52,18 @@ def _shares(factor: int) -> Iterator[tuple[int, float]]:
     for r in range(factor):
         twice = 2 * r + 1 - factor
         yield int(np.sign(twice)), abs(twice) / (2 * factor)
+
+
+def _neighbour(x: Float[Array, "*shape"], axis: int, side: int) -> Float[Array, "*shape"]:
+    """Return what stands before each entry, for side −1, or behind it; at the edge itself."""
+    return jnp.where(_edge(x, axis, side), x, _moved(x, axis, -side))
+
+
+def _neighbour_transposed(
+    dx: Float[Array, "*shape"], axis: int, side: int
+) -> Float[Array, "*shape"]:
+    """Return what each entry is owed as a neighbour on that side."""
+    return _moved(dx, axis, side) + jnp.where(_edge(dx, axis, side), dx, 0)
 
 
 def _edge(x: jax.Array, axis: int, side: int) -> Bool[Array, "*shape"]:
