@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from jax_ref import Report, Row, Verdict
-from jax_ref.verdict import Diagnosis, Kind, compare
+from jax_ref.compare import compare
+from jax_ref.verdict import Diagnosis, Kind
 
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 ROUNDING = dict(zip(DTYPES, (2e-16, 6e-8, 3e-3, 4e-4), strict=True))

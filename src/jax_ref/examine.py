@@ -18,12 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ref import locate, naming
+from jax_ref.compare import compare
 from jax_ref.errors import CheckError
 from jax_ref.oracles import kinks
 from jax_ref.oracles.jaxprs import TracingError, every_equation
 from jax_ref.points import BESIDE, Point, noise, on_host, short_decimals, stacked
 from jax_ref.subject import Leaves, Subject, inexact, with_float0
-from jax_ref.verdict import Row, Verdict, compare
+from jax_ref.verdict import Row, Verdict
 from jax_ref.witnesses import (
     difference_rows,
     output_rows,

@@ -13,9 +13,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from jax_ref.compare import compare
 from jax_ref.oracles import finite_difference
 from jax_ref.oracles.finite_difference import Slopes
-from jax_ref.verdict import Row, Verdict, compare
+from jax_ref.verdict import Row, Verdict
 
 WHOLE = 2048
 PARTS = 16

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ref import compiling, naming
+from jax_ref.calling import calling, shown
 from jax_ref.check import FAIL_ABOVE, conclude, precision_of
+from jax_ref.compare import compare
 from jax_ref.compiling import faithful, quick
 from jax_ref.diagnose import Evidence
 from jax_ref.errors import CheckError
@@ -17,8 +19,7 @@ from jax_ref.explain import explained, resolution
 from jax_ref.oracles import kinks, truth
 from jax_ref.oracles.jaxprs import TracingError
 from jax_ref.points import BESIDE, NEIGHBOURS, noise, stream
-from jax_ref.subject import calling, shown
-from jax_ref.verdict import Diagnosis, Report, Row, Verdict, compare
+from jax_ref.verdict import Diagnosis, Report, Row, Verdict
 from jax_ref.witnesses import (
     difference_rows,
     missing_rows,

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ref import naming
+from jax_ref.compare import compare
 from jax_ref.examine import Examination, Findings, refuse_nan
 from jax_ref.oracles.autodiff import is_differentiable
 from jax_ref.points import NEIGHBOURS, Point, on_host, stacked
 from jax_ref.subject import Leaves, with_float0
-from jax_ref.verdict import compare
 from jax_ref.witnesses import precision_row
 
 HALF = -0.5

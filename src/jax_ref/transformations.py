@@ -11,11 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jax_ref.calling import in_a_line
+from jax_ref.compare import compare
 from jax_ref.compiling import UNTRACEABLE
 from jax_ref.examine import Examination, Findings
 from jax_ref.points import BESIDE, Point, noise
-from jax_ref.subject import Leaves, in_a_line, with_float0
-from jax_ref.verdict import Row, Verdict, compare
+from jax_ref.subject import Leaves, with_float0
+from jax_ref.verdict import Row, Verdict
 
 NEAR = 1 - 2.0**-6
 ULPS = 64  # by which fused arithmetic may differ from the same arithmetic op by op

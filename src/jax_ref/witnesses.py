@@ -11,9 +11,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jax_ref import naming
+from jax_ref.compare import BLIND, compare
 from jax_ref.oracles import finite_difference, truth
 from jax_ref.oracles.autodiff import is_differentiable
-from jax_ref.verdict import BLIND, Kind, Row, Verdict, compare
+from jax_ref.verdict import Kind, Row, Verdict
 
 TOLERANCE = 1e-12
 TOGETHER = 2**16  # numbers that are differenced in one go

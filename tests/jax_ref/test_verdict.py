@@ -9,7 +9,8 @@ import pytest
 
 import jax_ref
 from jax_ref import Report, Row, Verdict
-from jax_ref.verdict import compare, describe, merge
+from jax_ref.compare import compare, describe
+from jax_ref.verdict import merge
 
 TOLERANCE = 1e-6
 

@@ -46,7 +46,7 @@ _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtyp
 _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
 _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "activations.py": (
+    "elementwise.py": (
         (
             "if kept is not None and kept.dtype == u_wide.dtype:",
             "if kept is not None:",
@@ -63,6 +63,8 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "The slope of half precision stays in float32: more memory, and a gradient that is no "
             "less exact.",
         ),
+    ),
+    "activations.py": (
         ("u = jnp.clip(u, -50, 50)", "u = jnp.clip(u, -49, 50)", _FAR),
         ("u = jnp.clip(u, -50, 50)", "u = jnp.clip(u, -50, 51)", _FAR),
         ("u = jnp.clip(u, -50, 50)", "u = jnp.clip(u, -100, 50)", _FAR),

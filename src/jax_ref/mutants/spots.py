@@ -134,3 +134,8 @@ def swapped(items: list[Any], i: int, j: int) -> list[Any]:
     items = list(items)
     items[i], items[j] = items[j], items[i]
     return items
+
+
+def is_form(spot: Spot) -> bool:
+    """Return whether only the shape or the dtype of an expression is read."""
+    return isinstance(spot.parent, ast.Attribute) and spot.parent.attr in ("shape", "dtype")
