@@ -3,15 +3,17 @@
 Shapes   x, dx: (*shape)   y, dy: shape without the axes, or with them of size 1 (`keepdims`)
 Forward  yⱼ = Πₖ xⱼₖ                                    k runs over the axes, j over all others
 Derive   ∂yⱼ/∂xᵢₖ = 1[i=j] Π_{l≠k} xⱼₗ: every factor but the one. It is y / x only where x is not 0,
-         so it is taken without a division, from what comes before k and what comes after:
-  (1) beforeₖ = Π_{l<k} xₗ,   afterₖ = Π_{l>k} xₗ
-  (2) dx = dy ⊙ before ⊙ after
+         so it is taken without a division. With the factors in two halves a and b, of one length
+         with a 1 where b is one short, and their products pₖ = aₖ bₖ, half as many, all but aₖ are
+         bₖ and all but pₖ:
+  (1) others(a)ₖ = bₖ others(p)ₖ,   others(b)ₖ = aₖ others(p)ₖ,   others of a lone factor being 1
+  (2) dx = dy ⊙ others
          which is exact with one zero among the factors (dx is 0 but at the zero) and with several
-         (dx is 0).
+         (dx is 0). The work grows with the number of factors, the depth with its logarithm.
 Saved    x.      Kinks   none.
 Extremes A partial product that overflows is ∞, and beside a zero NaN, in y as in dx. Half precision
          is multiplied in float32 and rounded once.
-Source   Blelloch 1990, "Prefix sums and their applications"
+Source   Blelloch 1990, "Prefix sums and their applications", §1.4
 """
 
 import jax
@@ -54,10 +56,15 @@ def forward(
     return y, Residual(x, axes, keepdims)
 
 
-def before(x: Float[Array, "rest k"]) -> Float[Array, "rest k"]:
-    """Return the product of what comes before each entry of the last axis."""
-    shifted = jnp.hstack([jnp.ones_like(x, shape=(len(x), 1)), x])[:, :-1]
-    return jax.lax.cumprod(shifted, 1)
+def _others(x: Float[Array, "rest k"]) -> Float[Array, "rest k"]:
+    """Return for each entry of the last axis the product of all others."""
+    length = x.shape[-1]
+    if length < 2:
+        return jnp.ones_like(x)
+    a, b = jnp.array_split(x, 2, axis=-1)
+    b = jnp.concatenate([b, jnp.ones_like(x[:, : length % 2])], -1)
+    rest = _others(a * b)
+    return jnp.concatenate([b * rest, a * rest], -1)[:, :length]  # (1)
 
 
 def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Array, "*shape"]]:
@@ -66,9 +73,6 @@ def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Ar
     reduced = axes_of.kept(x.shape, axes, keepdims=residual.keepdims)
     dy = op.expect_cotangent(NAME, dy, reduced, x.dtype)
     factors = axes_of.as_last(op.wide(x), axes)
-    after = jnp.fliplr(before(jnp.fliplr(factors)))
-    others = before(factors) * after  # (1)
-    dx = axes_of.spread(op.wide(dy), x.shape, axes) * axes_of.from_last(
-        others, x.shape, axes
-    )  # (2)
+    others = axes_of.from_last(_others(factors), x.shape, axes)
+    dx = axes_of.spread(op.wide(dy), x.shape, axes) * others  # (2)
     return (dx.astype(x.dtype),)
