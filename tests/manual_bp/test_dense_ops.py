@@ -231,6 +231,20 @@ def test_a_sparsemax_masked_by_minus_infinity_ignores_the_mask() -> None:
         np.testing.assert_array_equal(came[::2], wanted)
 
 
+def test_a_row_of_sparsemax_ends_at_the_sorted_threshold_whatever_stands_beside_it() -> None:
+    rng = np.random.default_rng(0)
+    u = np.stack([rng.standard_normal(2000) * scale for scale in (1e-9, 1e-3, 1, 1e3)])
+    u[3, 0] = np.inf
+    y, _ = manual_bp.sparsemax.forward(jnp.asarray(u))
+    assert jnp.isnan(y[3]).all()
+    for row, came in zip(u[:3], y, strict=False):
+        ordered = np.sort(row)[::-1] - row.max()
+        sums, k = np.cumsum(ordered), np.arange(1, 2001)
+        size = (1 + k * ordered > sums).sum()
+        wanted = np.maximum(row - row.max() - (sums[size - 1] - 1) / size, 0)
+        np.testing.assert_allclose(came, wanted, atol=1e-15)
+
+
 def test_a_nan_is_not_hidden_by_sparsemax() -> None:
     y, _ = sparsemax(jnp.asarray([0.5, jnp.nan, 0.75]), jnp.asarray(UPSTREAM))
     assert jnp.isnan(y).all()

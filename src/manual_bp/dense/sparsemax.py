@@ -3,26 +3,29 @@
 Shapes   u, y, dy, du: (*batch, n), n being the size of `axis`
 Forward  y minimises ½ ‖y − u‖² under y ≥ 0 and Σ y = 1. With a multiplier τ for the sum, where
          yⱼ > 0 the slope yⱼ − uⱼ + τ is 0, and elsewhere it is not below 0: yⱼ = max(uⱼ − τ, 0).
-         With S the support, the k entries above 0, Σ y = 1 is τ = (Σ_S u − 1)/k. S holds the
-         largest entries: of u₍₁₎ ≥ u₍₂₎ ≥ … the r-th is in it where it is above the τ that the
-         first r would have, that is where 1 + r u₍ᵣ₎ > u₍₁₎ + … + u₍ᵣ₎.
+         So τ is where g(τ) = Σⱼ max(uⱼ − τ, 0) − 1 is 0. g falls and is convex, with the slope −k
+         of its k terms above 0: Newton's steps from where g ≥ 0 never go too far,
+  (1) τ ← τ + g(τ)/k,
+         and end in finitely many, as each leaves a support of fewer entries or is the last.
+         One entry alone puts τ at max u − 1, and more of them no lower: there it starts.
 Derive   Near u the support stays, so ∂τ/∂uᵢ = 1/k for i in S, 0 elsewhere, and ∂yⱼ/∂uᵢ =
          1[i=j] − 1/k where both are in S, 0 elsewhere. With s = 1 on S and 0 outside,
            duᵢ = Σⱼ dyⱼ ∂yⱼ/∂uᵢ = sᵢ (dyᵢ − Σⱼ sⱼ dyⱼ/k)
-  (1) du = s ⊙ (dy − ⟨s, dy⟩/k),   k = Σ s                     ⟨·,·⟩ = sum over n
+  (2) du = s ⊙ (dy − ⟨s, dy⟩/k),   k = Σ s                     ⟨·,·⟩ = sum over n
 Saved    s, one byte an element.
 Kinks    where uⱼ = τ and an entry is about to enter the support: it is outside, as y = 0 says, and
          gets 0.
 Extremes y does not change under a shift of u; of u − max u no entry of the support is below −1, and
          u = ±1e4 is right. Half precision is computed in float32 and rounded once.
-Source   Martins & Astudillo 2016, arXiv:1602.02068
+Source   Martins & Astudillo 2016, arXiv:1602.02068; Michelot 1986, "A finite algorithm for finding
+         the projection of a point onto the canonical simplex of ℝⁿ" (the steps)
 """
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int8
 
 from manual_bp import op
 
@@ -33,18 +36,29 @@ NAME = "sparsemax"
 class Residual:
     """The support, the dtype of u and the axis."""
 
-    support: Bool[Array, "*shape"]
+    support: Int8[Array, "*shape"]
     dtype: Any = op.static()
     axis: int = op.static()
 
 
 def _threshold(c: Float[Array, "*shape"], axis: int) -> Float[Array, "*reduced"]:
-    """Return τ, the axis being of size 1."""
-    ordered = jnp.flip(jnp.sort(c, axis), axis)
-    r = jax.lax.broadcasted_iota(c.dtype, c.shape, axis % c.ndim) + 1
-    inside = 1 + r * ordered > jnp.cumsum(ordered, axis)
-    k = inside.sum(axis, keepdims=True).astype(c.dtype)
-    return (jnp.where(inside, ordered, 0).sum(axis, keepdims=True) - 1) / k
+    """Return τ of entries whose maximum is 0, the axis being of size 1."""
+
+    def step(tau: jax.Array) -> jax.Array:
+        g = jnp.maximum(c - tau, 0).sum(axis, keepdims=True) - 1
+        k = _above_0(jnp.maximum(c, tau) - tau).sum(axis, keepdims=True)
+        return tau + jnp.maximum(g / k, 0)  # (1)
+
+    def moves(taus: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return jnp.any(taus[1] > taus[0])
+
+    start = jnp.full_like(c, -1, shape=c.sum(axis, keepdims=True).shape)
+    return jax.lax.while_loop(moves, lambda taus: (taus[1], step(taus[1])), (start, step(start)))[1]
+
+
+def _above_0(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return 1 where y is above 0, else 0, without a comparison, as XLA would write that out."""
+    return jnp.ceil(jnp.minimum(y, 1))
 
 
 def forward(
@@ -61,13 +75,13 @@ def forward(
     u_wide = op.wide(u)
     c = u_wide - u_wide.max(axis, keepdims=True, initial=-jnp.inf)
     y = jnp.maximum(c - _threshold(c, axis), 0)
-    return y.astype(u.dtype), Residual(y > 0, u.dtype, axis)
+    return y.astype(u.dtype), Residual(_above_0(y).astype(jnp.int8), u.dtype, axis)
 
 
 def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"]]:
     """Return (du,)."""
-    s, axis = residual.support, residual.axis
-    dy = op.wide(op.expect_cotangent(NAME, dy, s.shape, residual.dtype))
-    k = s.sum(axis, keepdims=True).astype(dy.dtype)
-    mean = jnp.where(s, dy, 0).sum(axis, keepdims=True) / k
-    return (jnp.where(s, dy - mean, 0).astype(residual.dtype),)  # (1)
+    axis, support = residual.axis, residual.support
+    dy = op.wide(op.expect_cotangent(NAME, dy, support.shape, residual.dtype))
+    s = support.astype(dy.dtype)
+    mean = (s * dy).sum(axis, keepdims=True) / s.sum(axis, keepdims=True)
+    return ((s * (dy - mean)).astype(residual.dtype),)  # (2)

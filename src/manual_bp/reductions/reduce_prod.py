@@ -16,7 +16,6 @@ Extremes A partial product that overflows is ∞, and beside a zero NaN, in y as
 Source   Blelloch 1990, "Prefix sums and their applications", §1.4
 """
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
