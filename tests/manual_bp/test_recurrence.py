@@ -110,12 +110,15 @@ def test_what_is_formed_again_is_not_kept(name: str, without_annotations: None) 
     assert kept() - kept(recompute=True) == 2 * 3 * 5 * CELLS[name][0]
 
 
-@pytest.mark.parametrize(("batch", "t"), [(2, 64), (2**8, 3)])
-def test_a_segment_has_as_many_steps_as_the_cache_holds(
-    batch: int, t: int, without_annotations: None
+@pytest.mark.parametrize(
+    ("batch", "t", "steps"),
+    [(2, 64, 1024), (2**8, 3, 8), (2**8, 16, 8), (2**8, 28, 7), (2**8, 20, 5), (2**8, 22, 8)],
+)
+def test_a_segment_has_as_many_steps_as_the_cache_holds_or_divides_them(
+    batch: int, t: int, steps: int, without_annotations: None
 ) -> None:
     _, residual = jax.eval_shape(manual_bp.lstm.forward, *layer("lstm", batch, t, h=2**5))
-    assert residual.segment == 2**18 // (batch * 2**7)
+    assert residual.segment == steps
 
 
 @every_cell

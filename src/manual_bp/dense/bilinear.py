@@ -71,7 +71,7 @@ def _contracted(
     W: Float[Array, "m n k"], z: Float[Array, "*batch k"]
 ) -> Float[Array, "*batch m n"]:
     """Return W z of each sample."""
-    return jnp.tensordot(z, W, ((-1,), (2,)))  # (1)
+    return jnp.einsum("...r,opr->...op", z, W)  # (1)
 
 
 def backward(

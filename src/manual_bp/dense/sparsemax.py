@@ -57,8 +57,11 @@ def _threshold(c: Float[Array, "*shape"], axis: int) -> Float[Array, "*reduced"]
 
 
 def _above_0(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Return 1 where y is above 0, else 0, without a comparison, as XLA would write that out."""
-    return jnp.ceil(jnp.minimum(y, 1))
+    """Return 1 where y, at most 1, is above 0, else 0.
+
+    Without a comparison, which XLA would write out.
+    """
+    return jnp.ceil(y)
 
 
 def forward(

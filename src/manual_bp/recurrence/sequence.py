@@ -72,11 +72,15 @@ def expect_lengths(name: str, lengths: Any, x: jax.Array) -> Integer[Array, " ba
 def expect_segment(name: str, segment: int | None, x: jax.Array, W: jax.Array) -> int:
     """Return the steps of a segment; None for as many as have `ENTRIES` pre-activations.
 
+    Or for somewhat fewer, of which the sequence is a multiple: a rest is compiled on its own.
+
     Raises:
       ValueError: the number is below 1.
     """
     if segment is None:
-        return max(ENTRIES // max(x.shape[0] * W.shape[1], 1), 1)
+        most = max(ENTRIES // max(x.shape[0] * W.shape[1], 1), 1)
+        even = (steps for steps in range(most, most // 2, -1) if x.shape[1] % steps == 0)
+        return next(even, most)
     if segment < 1:
         raise ValueError(op.complaint(name, "segment", "a whole number of at least 1", segment))
     return segment
@@ -171,24 +175,26 @@ def in_segments(
     """
     first, *_ = steps
     end = len(first) - len(first) % segment
-    rest = jax.tree.map(lambda leaf: leaf[end:], steps)
-    carry, of_rest, sums = stretch(carry, rest, jax.tree.map(lambda leaf: leaf[-1], starts))
-    if end == 0:
-        return carry, of_rest, sums
 
-    def descend(carried: Any, segment: Any) -> tuple[Any, Any]:
+    def descend(carried: Any, span: Any) -> tuple[Any, Any]:
         carry, sums = carried
-        carry, by_time, more = stretch(carry, *segment)
+        carry, by_time, more = stretch(carry, *span)
         return (carry, jax.tree.map(jnp.add, sums, more)), by_time
 
-    whole = jax.tree.map(
-        lambda leaf: leaf[:end].reshape(end // segment, segment, *leaf.shape[1:]), steps
-    )
-    starts = jax.tree.map(lambda leaf: leaf[:-1], starts)
-    (carry, sums), of_whole = jax.lax.scan(descend, (carry, sums), (whole, starts), reverse=True)
-    joined = jax.tree.map(
-        lambda leaf, rest: jnp.concatenate([leaf.reshape(end, *leaf.shape[2:]), rest]),
-        of_whole,
-        of_rest,
-    )
-    return carry, joined, sums
+    start = jax.tree.map(lambda leaf: leaf[-1], starts)
+    *_, forms = jax.eval_shape(stretch, carry, steps, start)
+    carried = carry, jax.tree.map(lambda form: jnp.zeros(form.shape, form.dtype), forms)
+    given = []
+    if end < len(first) or end == 0:
+        rest = jax.tree.map(lambda leaf: leaf[end:], steps)
+        carried, of_rest = descend(carried, (rest, start))
+        given.append(of_rest)
+    if end:
+        whole = jax.tree.map(
+            lambda leaf: leaf[:end].reshape(end // segment, segment, *leaf.shape[1:]), steps
+        )
+        spans = whole, jax.tree.map(lambda leaf: leaf[: end // segment], starts)
+        carried, of_whole = jax.lax.scan(descend, carried, spans, reverse=True)
+        given.insert(0, jax.tree.map(lambda leaf: leaf.reshape(end, *leaf.shape[2:]), of_whole))
+    carry, sums = carried
+    return carry, jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *given), sums

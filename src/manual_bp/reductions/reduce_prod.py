@@ -60,10 +60,9 @@ def _others(x: Float[Array, "rest k"]) -> Float[Array, "rest k"]:
     length = x.shape[-1]
     if length < 2:
         return jnp.ones_like(x)
-    a, b = jnp.array_split(x, 2, axis=-1)
-    b = jnp.concatenate([b, jnp.ones_like(x[:, : length % 2])], -1)
+    a, b = jnp.hsplit(jnp.hstack([x, jnp.ones_like(x[:, : length % 2])]), 2)
     rest = _others(a * b)
-    return jnp.concatenate([b * rest, a * rest], -1)[:, :length]  # (1)
+    return jnp.hstack([b * rest, a * rest])[:, :length]  # (1)
 
 
 def backward(residual: Residual, dy: Float[Array, "*reduced"]) -> tuple[Float[Array, "*shape"]]:
