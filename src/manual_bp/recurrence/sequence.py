@@ -185,7 +185,7 @@ def in_segments(
     *_, forms = jax.eval_shape(stretch, carry, steps, start)
     carried = carry, jax.tree.map(lambda form: jnp.zeros(form.shape, form.dtype), forms)
     given = []
-    if end < len(first) or end == 0:
+    if len(first) % segment or not end:
         rest = jax.tree.map(lambda leaf: leaf[end:], steps)
         carried, of_rest = descend(carried, (rest, start))
         given.append(of_rest)
