@@ -122,6 +122,9 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_TANH.format("(2 * u)"), _TANH.format("(-2 * u)"), _EVEN),
         (_TANH.format("(2 * u)"), _TANH.format("(-(2 * u))"), _EVEN),
     ),
+    "losses/focal.py": (
+        ("negative = z < 0", "negative = z <= 0", "At z = 0 both are ½, as e is 1."),
+    ),
     "losses/kl_divergence.py": (
         (
             "return jnp.where(p == 0, 0, jnp.log(p) - log_q)",

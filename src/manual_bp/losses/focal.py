@@ -10,17 +10,18 @@ Derive   dp/dz = p q, so dq^γ/dz = −γ q^γ p and d softplus(−z)/dz = −q:
   (2) dt = dℓ [α f(z) − (1−α) f(−z)]
          With γ = 0 and no α, (1) and (2) are those of `binary_cross_entropy`.
 Saved    z, t.      Kinks   none.
-Extremes ℓ and dz are finite and correct for z = ±1e4; p and q are taken from z each, so that none
-         cancels. Half precision is computed in float32 and rounded once.
+Extremes ℓ and dz are finite and correct for z = ±1e4; with e = e^(−|z|) the larger of p and q is
+         1/(1+e) and the other e/(1+e), so that none cancels. Half precision is computed in float32
+         and rounded once.
 Targets  0 or 1. The formula holds for every real t, and so do (1) and (2).
 Source   Lin, Goyal, Girshick, He & Dollár 2017, arXiv:1708.02002
 """
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
-from manual_bp.activations import sigmoid, softplus
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
@@ -38,15 +39,24 @@ class Residual:
     reduction: Reduction = op.static()
 
 
-def _term(z: jax.Array, gamma: float) -> jax.Array:
-    """Return f(z) = σ(−z)^γ softplus(−z)."""
-    return sigmoid.value(-z) ** gamma * softplus.value(-z)
+def _classes(z: jax.Array) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+    """Return of either class its probability and minus the logarithm of that: of 1, then of 0."""
+    e = jnp.exp(-jnp.abs(z))
+    likely = 1 / (1 + e)
+    unlikely, spread = e * likely, jnp.log1p(e)
+    negative = z < 0
+    p, q = jnp.where(negative, unlikely, likely), jnp.where(negative, likely, unlikely)
+    return (p, jnp.maximum(-z, 0) + spread), (q, jnp.maximum(z, 0) + spread)
 
 
-def _slope(z: jax.Array, gamma: float) -> jax.Array:
-    """Return g(z) = −f'(z)."""
-    q = sigmoid.value(-z)
-    return q**gamma * (gamma * sigmoid.value(z) * softplus.value(-z) + q)
+def _term(surprise: jax.Array, other: jax.Array, gamma: float) -> jax.Array:
+    """Return f of a class, of minus the logarithm of its probability, and of the other's."""
+    return other**gamma * surprise
+
+
+def _slope(p: jax.Array, surprise: jax.Array, other: jax.Array, gamma: float) -> jax.Array:
+    """Return g of a class likewise."""
+    return other**gamma * (gamma * p * surprise + other)
 
 
 def _weights(alpha: float | None) -> tuple[float, float]:
@@ -84,7 +94,9 @@ def forward(
     reductions.expect_pair(NAME, "logits", "targets", logits, targets, reduction)
     z, t = op.wide(logits), op.wide(targets)
     one, zero = _weights(alpha)
-    losses = (one * t * _term(z, gamma) + zero * (1 - t) * _term(-z, gamma)).sum(-1)
+    (p, minus_ln_p), (q, minus_ln_q) = _classes(z)
+    of_one, of_zero = _term(minus_ln_p, q, gamma), _term(minus_ln_q, p, gamma)
+    losses = (one * t * of_one + zero * (1 - t) * of_zero).sum(-1)
     loss = reductions.reduce(losses, reduction, logits.dtype)
     return loss, Residual(logits, targets, gamma, alpha, reduction)
 
@@ -97,6 +109,9 @@ def backward(
     z, t = op.wide(residual.logits), op.wide(residual.targets)
     dl = reductions.per_sample(NAME, dy, residual.reduction, z.shape[:-1], dtype)
     one, zero = _weights(residual.alpha)
-    dlogits = dl * (zero * (1 - t) * _slope(-z, gamma) - one * t * _slope(z, gamma))  # (1)
-    dtargets = dl * (one * _term(z, gamma) - zero * _term(-z, gamma))  # (2)
+    (p, minus_ln_p), (q, minus_ln_q) = _classes(z)
+    of_one, of_zero = _slope(p, minus_ln_p, q, gamma), _slope(q, minus_ln_q, p, gamma)
+    dlogits = dl * (zero * (1 - t) * of_zero - one * t * of_one)  # (1)
+    of_one, of_zero = _term(minus_ln_p, q, gamma), _term(minus_ln_q, p, gamma)
+    dtargets = dl * (one * of_one - zero * of_zero)  # (2)
     return dlogits.astype(dtype), dtargets.astype(dtype)
