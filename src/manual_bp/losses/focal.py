@@ -5,7 +5,7 @@ Forward  With p = σ(z), q = 1 − p = σ(−z) and f(z) = −q^γ ln p = q^γ s
            ℓ = Σ [α t f(z) + (1−α) (1−t) f(−z)]                                   Σ over n
          `alpha=None` leaves both weights out, that is they are 1.
 Derive   dp/dz = p q, so dq^γ/dz = −γ q^γ p and d softplus(−z)/dz = −q:
-           f'(z) = −q^γ [γ p softplus(−z) + q] = −g(z)
+           f'(z) = −q^γ [γ p softplus(−z) + q] = −[γ p f(z) + q^γ q] = −g(z)
   (1) dz = dℓ [(1−α) (1−t) g(−z) − α t g(z)]
   (2) dt = dℓ [α f(z) − (1−α) f(−z)]
          With γ = 0 and no α, (1) and (2) are those of `binary_cross_entropy`.
@@ -39,24 +39,15 @@ class Residual:
     reduction: Reduction = op.static()
 
 
-def _classes(z: jax.Array) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
-    """Return of either class its probability and minus the logarithm of that: of 1, then of 0."""
+def _both(z: jax.Array, gamma: float) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Return p, q, f(z) and f(−z)."""
     e = jnp.exp(-jnp.abs(z))
     likely = 1 / (1 + e)
     unlikely, spread = e * likely, jnp.log1p(e)
     negative = z < 0
     p, q = jnp.where(negative, unlikely, likely), jnp.where(negative, likely, unlikely)
-    return (p, jnp.maximum(-z, 0) + spread), (q, jnp.maximum(z, 0) + spread)
-
-
-def _term(surprise: jax.Array, other: jax.Array, gamma: float) -> jax.Array:
-    """Return f of a class, of minus the logarithm of its probability, and of the other's."""
-    return other**gamma * surprise
-
-
-def _slope(p: jax.Array, surprise: jax.Array, other: jax.Array, gamma: float) -> jax.Array:
-    """Return g of a class likewise."""
-    return other**gamma * (gamma * p * surprise + other)
+    minus_ln_p, minus_ln_q = jnp.maximum(-z, 0) + spread, jnp.maximum(z, 0) + spread
+    return p, q, q**gamma * minus_ln_p, p**gamma * minus_ln_q
 
 
 def _weights(alpha: float | None) -> tuple[float, float]:
@@ -94,8 +85,7 @@ def forward(
     reductions.expect_pair(NAME, "logits", "targets", logits, targets, reduction)
     z, t = op.wide(logits), op.wide(targets)
     one, zero = _weights(alpha)
-    (p, minus_ln_p), (q, minus_ln_q) = _classes(z)
-    of_one, of_zero = _term(minus_ln_p, q, gamma), _term(minus_ln_q, p, gamma)
+    _, _, of_one, of_zero = _both(z, gamma)
     losses = (one * t * of_one + zero * (1 - t) * of_zero).sum(-1)
     loss = reductions.reduce(losses, reduction, logits.dtype)
     return loss, Residual(logits, targets, gamma, alpha, reduction)
@@ -109,9 +99,9 @@ def backward(
     z, t = op.wide(residual.logits), op.wide(residual.targets)
     dl = reductions.per_sample(NAME, dy, residual.reduction, z.shape[:-1], dtype)
     one, zero = _weights(residual.alpha)
-    (p, minus_ln_p), (q, minus_ln_q) = _classes(z)
-    of_one, of_zero = _slope(p, minus_ln_p, q, gamma), _slope(q, minus_ln_q, p, gamma)
-    dlogits = dl * (zero * (1 - t) * of_zero - one * t * of_one)  # (1)
-    of_one, of_zero = _term(minus_ln_p, q, gamma), _term(minus_ln_q, p, gamma)
+    p, q, of_one, of_zero = _both(z, gamma)
+    g_of_one = gamma * p * of_one + q**gamma * q
+    g_of_zero = gamma * q * of_zero + p**gamma * p
+    dlogits = dl * (zero * (1 - t) * g_of_zero - one * t * g_of_one)  # (1)
     dtargets = dl * (one * of_one - zero * of_zero)  # (2)
     return dlogits.astype(dtype), dtargets.astype(dtype)
