@@ -54,11 +54,11 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     size = bins.resolve(NAME, x, size)
-    y, winners = x, []
+    y, winners = op.wide(x), []
     for axis in range(len(size), 0, -1):
         y, winner = _largest(y, axis, size[axis - 1])
         winners.append(winner)
-    return y, Residual(tuple(reversed(winners)), x.shape, x.dtype)
+    return y.astype(x.dtype), Residual(tuple(reversed(winners)), x.shape, x.dtype)
 
 
 def _largest(x: jax.Array, axis: int, m: int) -> tuple[jax.Array, jax.Array]:

@@ -72,7 +72,8 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_choice(NAME, "ties", ties, TIES)
     over = slide(NAME, x, window, strides, padding, dilation)
-    y, winner = _first_largest(x, over)
+    y, winner = _first_largest(op.wide(x), over)
+    y = y.astype(x.dtype)
     if ties == "first":
         return y, Residual(winner, None, None, y.shape, y.dtype, over)
     return y, Residual(None, x, y, y.shape, y.dtype, over)
