@@ -4,13 +4,15 @@ Shapes   logits u, target t: (*batch, v)   ℓ: (*batch,)
 Forward  s = softmax(u),   e = s − t,   ℓ = ½ Σ eⱼ²                               Σ over v
 Derive   ∂ℓ/∂s = e, and the rule of the softmax is du = s ⊙ (ds − ⟨s, ds⟩); t enters as −s does
   (1) du = dℓ s ⊙ (e − ⟨s, e⟩)
-  (2) dt = −dℓ e = dℓ (t − s)
-Saved    s, t; s in float32 for half precision, where it is computed so and rounded once.
+  (2) dt = −dℓ e
+Saved    s, e; in float32 for half precision, where it is computed so and rounded once.
 Kinks    none.
 Extremes Finite for u = ±1e4; there s is one-hot and du is 0 though e need not be: this loss stops
          learning where `softmax_cross_entropy` does not.
 Source   Bridle 1990; Golik, Doetsch & Ney 2013, "Cross-entropy vs. squared error training"
 """
+
+from typing import Any
 
 from jaxtyping import Array, Float
 
@@ -24,10 +26,11 @@ NAME = "softmax_squared_error"
 
 @op.residual
 class Residual:
-    """The softmax, in the dtype of the sums, and the target."""
+    """The softmax and the error; `dtype` is that of the logits."""
 
     s: Float[Array, "*batch v"]
-    target: Float[Array, "*batch v"]
+    error: Float[Array, "*batch v"]
+    dtype: Any = op.static()
     reduction: Reduction = op.static()
 
 
@@ -46,17 +49,17 @@ def forward(
     logits, target = op.floating(NAME, logits=logits, target=target)
     reductions.expect_pair(NAME, "logits", "target", logits, target, reduction)
     s = normalise(op.wide(logits), -1)
-    losses = ((s - op.wide(target)) ** 2).sum(-1) / 2
-    return reductions.reduce(losses, reduction, logits.dtype), Residual(s, target, reduction)
+    error = s - op.wide(target)
+    loss = reductions.reduce((error**2).sum(-1) / 2, reduction, logits.dtype)
+    return loss, Residual(s, error, logits.dtype, reduction)
 
 
 def backward(
     residual: Residual, dy: Float[Array, "*reduced"]
 ) -> tuple[Float[Array, "*batch v"], Float[Array, "*batch v"]]:
     """Return (dlogits, dtarget)."""
-    s, t, dtype = residual.s, op.wide(residual.target), residual.target.dtype
-    e = s - op.again(t)  # of the t of the loss, or of (2), it would be written out
+    s, e, dtype = residual.s, residual.error, residual.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, s.shape[:-1], dtype)
     dlogits = dl * pull_back(s, e, -1)  # (1)
-    dtarget = dl * (t - s)  # (2)
+    dtarget = -dl * e  # (2)
     return dlogits.astype(dtype), dtarget.astype(dtype)
