@@ -52,7 +52,8 @@ def forward(
 
 def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"]]:
     """Return (dx,)."""
-    x, r = residual.x, residual.rnorm
+    # What both passes form of x and r XLA would write out.
+    x, r = op.again(residual.x), op.again(residual.rnorm)
     dy = op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype))
     along = r * (dy * op.wide(x)).sum(residual.axis, keepdims=True)
     dx = r * (dy - op.wide(x) * r * along)  # (1)
