@@ -245,6 +245,11 @@ def test_a_row_of_sparsemax_ends_at_the_sorted_threshold_whatever_stands_beside_
         np.testing.assert_allclose(came, wanted, atol=1e-15)
 
 
+def test_what_is_owed_to_entries_outside_the_support_of_sparsemax_may_be_infinite() -> None:
+    _, du = sparsemax(jnp.asarray([0.5, -3.0, 0.75]), jnp.asarray([1.0, -jnp.inf, 3.0]))
+    assert du.tolist() == [-1, 0, 1]
+
+
 def test_a_nan_is_not_hidden_by_sparsemax() -> None:
     y, _ = sparsemax(jnp.asarray([0.5, jnp.nan, 0.75]), jnp.asarray(UPSTREAM))
     assert jnp.isnan(y).all()

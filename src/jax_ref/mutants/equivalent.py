@@ -7,7 +7,7 @@ wherever the line moves, and is stale as soon as the line changes.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_ROOM = "A sign or a mask kept as a number of the input's dtype is the same, in more memory."
+_ROOM = "A sign kept as a number of the input's dtype is the same sign, in more memory."
 _EVEN = "The slope is an even function of u; a minus on u changes nothing."
 _FLOAT32 = "Of float32 the dtype for sums is float32, whichever branch says so."
 _NONE_BETWEEN = "There is no floating dtype of more than 32 bits and less than 64."
@@ -46,13 +46,6 @@ _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtyp
 _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
 _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
-    "dense/sparsemax.py": (
-        (
-            "return y.astype(u.dtype), Residual(_above_0(y).astype(jnp.int8), u.dtype, axis)",
-            "return y.astype(u.dtype), Residual(_above_0(y), u.dtype, axis)",
-            _ROOM,
-        ),
-    ),
     "elementwise.py": (
         (
             "if kept is not None and kept.dtype == u_wide.dtype:",

@@ -12,7 +12,7 @@ Derive   Near u the support stays, so ∂τ/∂uᵢ = 1/k for i in S, 0 elsewher
          1[i=j] − 1/k where both are in S, 0 elsewhere. With s = 1 on S and 0 outside,
            duᵢ = Σⱼ dyⱼ ∂yⱼ/∂uᵢ = sᵢ (dyᵢ − Σⱼ sⱼ dyⱼ/k)
   (2) du = s ⊙ (dy − ⟨s, dy⟩/k),   k = Σ s                     ⟨·,·⟩ = sum over n
-Saved    s, one byte an element.
+Saved    s, one byte an element, and k.
 Kinks    where uⱼ = τ and an entry is about to enter the support: it is outside, as y = 0 says, and
          gets 0.
 Extremes y does not change under a shift of u; of u − max u no entry of the support is below −1, and
@@ -25,7 +25,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int8
+from jaxtyping import Array, Bool, Float
 
 from manual_bp import op
 
@@ -34,9 +34,10 @@ NAME = "sparsemax"
 
 @op.residual
 class Residual:
-    """The support, the dtype of u and the axis."""
+    """The support, its size, the dtype of u and the axis."""
 
-    support: Int8[Array, "*shape"]
+    support: Bool[Array, "*shape"]
+    size: Float[Array, "*reduced"]
     dtype: Any = op.static()
     axis: int = op.static()
 
@@ -59,7 +60,7 @@ def _threshold(c: Float[Array, "*shape"], axis: int) -> Float[Array, "*reduced"]
 def _above_0(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Return 1 where y, at most 1, is above 0, else 0.
 
-    Without a comparison, which XLA would write out.
+    Without a comparison, which XLA would write out to sum it.
     """
     return jnp.ceil(y)
 
@@ -78,13 +79,14 @@ def forward(
     u_wide = op.wide(u)
     c = u_wide - u_wide.max(axis, keepdims=True, initial=-jnp.inf)
     y = jnp.maximum(c - _threshold(c, axis), 0)
-    return y.astype(u.dtype), Residual(_above_0(y).astype(jnp.int8), u.dtype, axis)
+    size = _above_0(y).sum(axis, keepdims=True)
+    return y.astype(u.dtype), Residual(y > 0, size, u.dtype, axis)
 
 
 def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"]]:
     """Return (du,)."""
-    axis, support = residual.axis, residual.support
-    dy = op.wide(op.expect_cotangent(NAME, dy, support.shape, residual.dtype))
-    s = support.astype(dy.dtype)
-    mean = (s * dy).sum(axis, keepdims=True) / s.sum(axis, keepdims=True)
-    return ((s * (dy - mean)).astype(residual.dtype),)  # (2)
+    s, axis = residual.support, residual.axis
+    dy = op.wide(op.expect_cotangent(NAME, dy, s.shape, residual.dtype))
+    owed = jnp.where(s, dy, 0)  # of which XLA forms du in place
+    mean = owed.sum(axis, keepdims=True) / residual.size
+    return (jnp.where(s, owed - mean, 0).astype(residual.dtype),)  # (2)
