@@ -63,8 +63,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(deep_stacks, "STACKS", ())
     monkeypatch.setitem(limits.GEMM_SIDES, "cpu", 64)
     monkeypatch.setattr(torch_side, "available", lambda: False)
-    for cached in (limits.gemm_rate, limits._copy_rate):
-        cached.cache_clear()
+    limits._copy_rate.cache_clear()
     yield
-    for cached in (limits.gemm_rate, limits._copy_rate):
-        cached.cache_clear()
+    limits._copy_rate.cache_clear()
