@@ -242,7 +242,7 @@ def test_a_row_of_sparsemax_ends_at_the_sorted_threshold_whatever_stands_beside_
         sums, k = np.cumsum(ordered), np.arange(1, 2001)
         size = (1 + k * ordered > sums).sum()
         wanted = np.maximum(row - row.max() - (sums[size - 1] - 1) / size, 0)
-        np.testing.assert_allclose(came, wanted, atol=1e-15)
+        np.testing.assert_allclose(came, wanted, rtol=1e-12, atol=1e-15)
 
 
 def test_what_is_owed_to_entries_outside_the_support_of_sparsemax_may_be_infinite() -> None:

@@ -53,7 +53,7 @@ def _threshold(c: Float[Array, "*shape"], axis: int) -> Float[Array, "*reduced"]
     def moves(taus: tuple[jax.Array, jax.Array]) -> jax.Array:
         return jnp.any(taus[1] > taus[0])
 
-    start = jnp.full_like(c, -1, shape=c.sum(axis, keepdims=True).shape)
+    start = jnp.full_like(c.sum(axis, keepdims=True), -1)
     return jax.lax.while_loop(moves, lambda taus: (taus[1], step(taus[1])), (start, step(start)))[1]
 
 

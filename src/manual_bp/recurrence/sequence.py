@@ -79,8 +79,8 @@ def expect_segment(name: str, segment: int | None, x: jax.Array, W: jax.Array) -
     """
     if segment is None:
         most = max(ENTRIES // max(x.shape[0] * W.shape[1], 1), 1)
-        even = (steps for steps in range(most, most // 2, -1) if x.shape[1] % steps == 0)
-        return next(even, most)
+        fewer = range(min(x.shape[1], most), most // 2, -1)
+        return next((steps for steps in fewer if x.shape[1] % steps == 0), most)
     if segment < 1:
         raise ValueError(op.complaint(name, "segment", "a whole number of at least 1", segment))
     return segment

@@ -13,7 +13,7 @@ Derive   ∂yⱼ/∂xᵢₖ = 1[i=j] Π_{l≠k} xⱼₗ: every factor but the on
 Saved    x.      Kinks   none.
 Extremes A partial product that overflows is ∞, and beside a zero NaN, in y as in dx. Half precision
          is multiplied in float32 and rounded once.
-Source   Blelloch 1990, "Prefix sums and their applications", §1.4
+Source   Blelloch 1990, "Prefix sums and their applications"
 """
 
 import jax.numpy as jnp
