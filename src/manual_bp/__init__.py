@@ -38,6 +38,9 @@ from manual_bp.activations import (
     squared_relu,
     tanh,
 )
+from manual_bp.attention import (
+    dot_product_attention,
+)
 from manual_bp.convolution import (
     causal_conv_1d,
     conv,
@@ -179,6 +182,7 @@ __all__ = [
     "cumprod",
     "cumsum",
     "depthwise_conv",
+    "dot_product_attention",
     "dropout",
     "elu",
     "embedding",

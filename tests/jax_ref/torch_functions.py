@@ -370,6 +370,34 @@ def dropout(
     return functional.dropout(x, rate, training)
 
 
+def dot_product_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    scale: float | None = None,
+    causal: bool = False,
+    window: tuple[int | None, int | None] = (None, None),
+    tile: Any = None,
+) -> Tensor:
+    """Heads before the time; windows, which PyTorch does not know, as a mask."""
+    ahead = torch.arange(k.shape[1]) - torch.arange(q.shape[1])[:, None]
+    left, right = window
+    seen = (ahead >= (ahead.min() if left is None else -left)) & (
+        ahead <= (ahead.max() if right is None else right)
+    )
+    seen = seen & (ahead <= 0) if causal else seen
+    seen = seen if mask is None else seen & mask
+    added = torch.zeros(seen.shape, dtype=q.dtype).masked_fill(~seen, -math.inf)
+    added = added if bias is None else added + bias
+    y = functional.scaled_dot_product_attention(
+        *(x.transpose(1, 2) for x in (q, k, v)), attn_mask=added, scale=scale, enable_gqa=True
+    )
+    return y.transpose(1, 2)
+
+
 FUNCTIONS = {
     **ELEMENTWISE,
     **GATES,
@@ -381,6 +409,7 @@ FUNCTIONS = {
     **{
         function.__name__: function
         for function in (
+            dot_product_attention,
             *(linear, linear_column, softmax, log_softmax, prelu, maxout),
             *(softmax_squared_error, softmax_cross_entropy, negative_log_likelihood),
             *(multiclass_hinge, hinge, focal, cosine, triplet, contrastive, ctc),

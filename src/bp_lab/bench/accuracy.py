@@ -39,6 +39,7 @@ SMALLER: Mapping[str, Sizes] = {
     "ctc": {"batch": (16,), "t": 8, "v": 64, "s": 2},
     "depthwise_conv": {"b": 4, "axes": ((28, 3), (28, 3)), "c": 64},
     "group_norm": {"batch": (8, 14, 14)},
+    "dot_product_attention": {"b": 1, "t": 128, "s": 128},
     "gru": {"t": 4},
     "layer_norm_lstm": {"t": 4},
     "lstm": {"t": 4},

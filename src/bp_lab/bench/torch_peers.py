@@ -241,6 +241,20 @@ def dropout(x: Tensor, _key: Tensor, *, rate: float) -> Tensor:
     return functional.dropout(x, rate)
 
 
+def _heads_first(*args: Any, **_: Any) -> tuple[Tensor, ...]:
+    """Return queries, keys and values with the heads before the time."""
+    return tuple(x.transpose(1, 2).contiguous() for x in args[:3])
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, *, causal: bool = False) -> Tensor:
+    """Return the attention of every head."""
+    return functional.scaled_dot_product_attention(q, k, v, is_causal=causal)
+
+
+def _time_first(y: Tensor, **_: Any) -> Tensor:
+    return y.transpose(1, 2)
+
+
 def _columns(y: Tensor, **_: Any) -> Tensor:
     return y.movedim(-1, 0)
 
@@ -300,5 +314,8 @@ _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 table = {
     **{name: Peer("torch", function, LIBRARY) for name, function in _FUNCTIONS.items()},
     "linear": Peer("torch", functional.linear, LIBRARY, arrange=_transposed),
+    "dot_product_attention": Peer(
+        "torch", attention, LIBRARY, arrange=_heads_first, restore=_time_first
+    ),
     "linear_column": Peer("torch", functional.linear, LIBRARY, _as_rows, restore=_columns),
 }

@@ -6,6 +6,7 @@ floor that no case names fails a test.
 
 from jax_ref.cases import (
     activations,
+    attention,
     beyond,
     convolution,
     dense,
@@ -28,6 +29,7 @@ from jax_ref.cases.case import (
 
 registry: tuple[Case, ...] = (
     *activations.cases,
+    *attention.cases,
     *dense.cases,
     *gates.cases,
     *losses.cases,

@@ -2,6 +2,7 @@
 
 from jax_ref.references import (
     activations,
+    attention,
     convolution,
     dense,
     gates,
@@ -18,6 +19,7 @@ from jax_ref.references import (
 
 __all__ = [
     "activations",
+    "attention",
     "convolution",
     "dense",
     "gates",

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from bp_lab.bench.peers import (
     activations,
+    attention,
     convolution,
     dense,
     gates,
@@ -27,6 +28,7 @@ from bp_lab.bench.peers.peer import Peer
 table: Mapping[str, tuple[Peer, ...]] = MappingProxyType(
     {
         **activations.table,
+        **attention.table,
         **dense.table,
         **gates.table,
         **losses.table,
