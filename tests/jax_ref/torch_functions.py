@@ -370,6 +370,12 @@ def dropout(
     return functional.dropout(x, rate, training)
 
 
+def linear_cross_entropy(
+    x: Tensor, W: Tensor, b: Tensor | None, labels: Tensor, *, block: Any = None, **settings: Any
+) -> Tensor:
+    return softmax_cross_entropy(linear(x, W, b), labels, **settings)
+
+
 def dot_product_attention(
     q: Tensor,
     k: Tensor,
@@ -410,6 +416,7 @@ FUNCTIONS = {
         function.__name__: function
         for function in (
             dot_product_attention,
+            linear_cross_entropy,
             *(linear, linear_column, softmax, log_softmax, prelu, maxout),
             *(softmax_squared_error, softmax_cross_entropy, negative_log_likelihood),
             *(multiclass_hinge, hinge, focal, cosine, triplet, contrastive, ctc),

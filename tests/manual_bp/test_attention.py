@@ -61,40 +61,43 @@ def test_tiles_change_nothing(tile: tuple[int, int, int], settings: dict[str, An
 
 @pytest.mark.parametrize("length", [1, 3, 512, 513, 1000, 1537])
 def test_of_long_sequences_few_places_are_added(length: int) -> None:
-    grid = tiles.over((6, length, length + 1), 4, (None, None), None)
+    grid = tiles.expect_tiles("op", (6, length, length + 1), 4, (None, None), False, None)
     samples, queries, keys = grid.size
     assert 6 % samples == 0
     assert max(queries, keys) <= tiles.SIDE
     assert samples == 1 or samples * 4 * queries * keys <= tiles.ENTRIES
-    for whole, side in ((length, queries), (length + 1, keys)):
-        count = -(-whole // side)
-        assert count == -(-whole // tiles.SIDE)
-        assert count * side - whole < count
+    for whole, side, filled in zip((length, length + 1), (queries, keys), grid.filled, strict=True):
+        count = -(-whole // tiles.SIDE)
+        assert filled == count * side
+        assert 0 <= filled - whole < count
 
 
-@pytest.mark.parametrize("bounds", [(None, None), (None, 0), (2, 1), (0, 0), (3, None)])
-def test_a_tile_is_left_out_if_nothing_in_it_is_seen(
-    bounds: tuple[int | None, int | None],
+def test_few_scores_are_taken_at_once_and_many_sample_by_sample() -> None:
+    few, many = (
+        tiles.expect_tiles("op", (8, length, length), 8, (None, None), False, None)
+        for length in (16, 512)
+    )
+    assert (few.size[0], many.size[0]) == (8, 1)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("window", [(None, None), (None, 0), (2, 1), (0, 0), (3, None)])
+def test_the_tiles_that_are_visited_are_those_with_a_pair_that_sees_each_other(
+    window: tuple[int | None, int | None], causal: bool
 ) -> None:
-    """The places that are visited are those of the tiles that hold a pair within the window."""
-    t, s, size = 11, 8, (1, 3, 2)
-    grid = tiles.over((1, t, s), 1, bounds, size)
-    left, right = (t + s if bound is None else bound for bound in bounds)
-    wanted = {
-        (i // grid.size[1], j // grid.size[2])
-        for i, j in itertools.product(range(-(-t // 3) * 3), range(s))
-        if i - left <= j <= i + right
-    }
-    visited: list[Any] = []
-
-    def step(count: Any, place: Any) -> Any:
-        jax.debug.callback(lambda at: visited.append(tuple(at[1:].tolist())), place)
-        return count + 1
-
-    count = grid.over(step, jnp.zeros((), int))
-    jax.effects_barrier()
-    assert len(visited) == count
-    assert set(visited) == wanted
+    t, s = 11, 8
+    grid = tiles.expect_tiles("op", (2, t, s), 1, window, causal, (1, 3, 2))
+    left, right = (t + s if bound is None else bound for bound in window)
+    right = 0 if causal else right
+    assert grid.size == (1, 3, 2)
+    assert grid.filled == (12, 8)
+    assert list(grid.places) == sorted(
+        {
+            (b, i // 3, j // 2)
+            for b, i, j in itertools.product(range(2), range(12), range(s))
+            if i - left <= j <= i + right
+        }
+    )
 
 
 def test_causal_is_a_mask() -> None:

@@ -463,3 +463,22 @@ def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations
     assert message(TypeError, op.backward, residual, jnp.ones(y.shape, F32)) == (
         f"{name}: dy: expected float64, the dtype of y, got float32"
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "strides", "side_by_side"),
+    [
+        ((3, 2, 180), (32, 33), 1, True),
+        ((3, 2, 180), (32, 33), 2, False),
+        ((3, 2, 160), (32, 33), 1, False),
+        ((3, 2, 180), (31, 33), 1, False),
+        ((3, 2, 180), (32, 128), 1, False),
+    ],
+)
+def test_images_are_laid_side_by_side_where_that_is_faster(
+    shape: tuple[int, ...], channels: tuple[int, int], strides: int, side_by_side: bool
+) -> None:
+    x, W = jnp.zeros((*shape, channels[0])), jnp.zeros((2, 3, *channels))
+    program = jax.make_jaxpr(lambda *args: conv.forward(*args, strides=strides)[0])(x, W)
+    (convolved,) = (e for e in program.eqns if e.primitive.name == "conv_general_dilated")
+    assert (convolved.invars[0].aval.shape[0] == 1) == side_by_side

@@ -42,6 +42,7 @@ SMALLER: Mapping[str, Sizes] = {
     "dot_product_attention": {"b": 1, "t": 128, "s": 128},
     "gru": {"t": 4},
     "layer_norm_lstm": {"t": 4},
+    "linear_cross_entropy": {"batch": (64,), "n": 64, "v": 1024},
     "lstm": {"t": 4},
     "matmul": {"batch": (1,)},
     "rnn": {"t": 4},

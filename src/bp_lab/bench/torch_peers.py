@@ -54,6 +54,12 @@ def _transposed(x: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, ...]:
     return x, W.T, b
 
 
+def _transposed_with_labels(
+    x: Tensor, W: Tensor, b: Tensor, labels: Tensor, **_: Any
+) -> tuple[Tensor, ...]:
+    return *_transposed(x, W, b), labels
+
+
 def _as_rows(x: Tensor, W: Tensor, b: Tensor) -> tuple[Tensor, ...]:
     """Return the arguments with the samples as PyTorch has them, in rows."""
     return x.movedim(0, -1), W, b
@@ -108,6 +114,15 @@ def _of_rows(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return loss(_rows(scores), labels, reduction=reduction)
 
     return of_rows
+
+
+def linear_cross_entropy(
+    x: Tensor, W: Tensor, b: Tensor, labels: Tensor, *, reduction: str = "mean"
+) -> Tensor:
+    """Return the cross-entropy of a linear layer, its weights as PyTorch stores them, (v, n)."""
+    return _of_rows(functional.cross_entropy)(
+        functional.linear(x, W, b), labels, reduction=reduction
+    )
 
 
 def multiclass_hinge(scores: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -316,6 +331,9 @@ table = {
     "linear": Peer("torch", functional.linear, LIBRARY, arrange=_transposed),
     "dot_product_attention": Peer(
         "torch", attention, LIBRARY, arrange=_heads_first, restore=_time_first
+    ),
+    "linear_cross_entropy": Peer(
+        "torch", linear_cross_entropy, LIBRARY, arrange=_transposed_with_labels
     ),
     "linear_column": Peer("torch", functional.linear, LIBRARY, _as_rows, restore=_columns),
 }

@@ -11,7 +11,7 @@ from jax_ref.cases.case import Bench, Case, Options, Sizes, normal
 HEADS = (
     {"b": 2, "t": 3, "s": 5, "n": 2, "g": 1, "h": 3, "w": 2},
     {"b": 1, "t": 5, "s": 3, "n": 4, "g": 2, "h": 2, "w": 3},
-    {"b": 1, "t": 4, "s": 4, "n": 2, "g": 2, "h": 2, "w": 2},
+    {"b": 1, "t": 2, "s": 4, "n": 2, "g": 2, "h": 2, "w": 2},
     {"b": 1, "t": 1, "s": 1, "n": 1, "g": 1, "h": 1, "w": 1},
     {"b": 0, "t": 2, "s": 3, "n": 2, "g": 2, "h": 1, "w": 2},
     {"b": 2, "t": 0, "s": 2, "n": 1, "g": 1, "h": 2, "w": 1},
@@ -20,7 +20,7 @@ HEADS = (
 SEEN: tuple[Options, ...] = (
     {},
     {"causal": True, "tile": (1, 2, 2)},
-    {"window": (1, 0), "scale": 0.7},
+    {"window": (1, 0), "scale": 0.7, "tile": (1, 2, 3)},
     {"window": (0, 2), "tile": (2, 1, 2)},
     {"window": (None, 1), "tile": (1, 3, 1)},
     {"window": (2, None), "causal": True},
@@ -65,6 +65,13 @@ def _biased(rng: np.random.Generator, *, repeated: str, **sizes: int) -> tuple:
     return *_heads(rng, **sizes)[:3], normal(rng, *_shape(sizes, repeated)), None
 
 
+def _far_apart(rng: np.random.Generator, *, repeated: str, **sizes: int) -> tuple:
+    """Return a bias that is much larger for a query than for the one before, and a mask."""
+    *args, bias, _ = _biased(rng, repeated=repeated, **sizes)
+    rows = 800.0 * np.arange(bias.shape[2])[:, None]
+    return *args, bias + rows, rng.random(_shape(sizes, "n")) < 0.7
+
+
 def _masked(rng: np.random.Generator, *, repeated: str, **sizes: int) -> tuple:
     """Return a mask under which a query may see nothing."""
     return *_heads(rng, **sizes)[:4], rng.random(_shape(sizes, repeated)) < 0.5
@@ -94,5 +101,6 @@ cases = (
     _case(_heads, HEADS, SEEN, bench=BENCH),
     _case(_biased, BIASES, TILED, "bias"),
     _case(_masked, MASKS, TILED, "mask"),
+    _case(_far_apart, BIASES[:1], TILED, "far apart"),
     _case(_both, BIASES[1:], TILED[1:], "bias and mask"),
 )

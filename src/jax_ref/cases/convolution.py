@@ -17,6 +17,8 @@ OBLONG = {"b": 3, "axes": ((4, 5), (6, 1)), "c": 1, "m": 2}
 VOLUME = {"b": 2, "axes": ((4, 1), (5, 3), (3, 2)), "c": 2, "m": 1}
 BATCH = {"b": 33, "axes": ((4, 2),), "c": 2, "m": 1}
 POINTS = {"b": 2, "axes": ((3, 1), (2, 1)), "c": 3, "m": 2}
+# Images that are laid side by side, of neither few channels nor few columns.
+WIDE = {"b": 3, "axes": ((2, 2), (180, 3)), "c": 32, "m": 33}
 EMPTY = {"b": 0, "axes": ((1, 1),), "c": 1, "m": 3}
 
 SETTINGS = ({"strides": 2}, {"padding": "VALID", "dilation": 2})
@@ -24,7 +26,13 @@ UNEVEN = (
     {"strides": (2, 3), "padding": ((0, 2), (3, 1)), "dilation": (1, 2)},
     {"strides": (3, 1), "padding": ((5, 4), (0, 0)), "dilation": (2, 1)},
 )
-
+SIDE_BY_SIDE: tuple[Options, ...] = (
+    {},
+    {"padding": "VALID", "dilation": (1, 2)},
+    {"padding": ((1, 0), (2, 5))},
+    {"padding": ((0, 1), (3, 3))},
+    {"strides": (1, 2)},
+)
 
 SETTINGS_TRANSPOSED = ({"strides": 2, "output_padding": 1}, {"padding": 1, "dilation": 2})
 UNEVEN_TRANSPOSED = (
@@ -147,6 +155,7 @@ _VARIANTS: tuple[tuple[str, str, dict, tuple, tuple], ...] = (
     ("conv", "", {}, (SIGNAL, BATCH), SETTINGS),
     ("conv", "one tap", {}, (POINTS,), ({"strides": 2}, {})),
     ("conv", "uneven", {}, (OBLONG,), UNEVEN),
+    ("conv", "side by side", {}, (WIDE,), SIDE_BY_SIDE),
     ("conv", "2 groups, no bias", NO_BIAS, (VOLUME, EMPTY), ({"groups": 2},)),
     ("conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3, "padding": 1},)),
     ("depthwise_conv", "", DEPTHWISE, (IMAGE,), (SETTINGS[1], UNEVEN[0])),

@@ -45,6 +45,9 @@ _CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total -
 _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtype(dtype)"
 _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
+_NOT_ROUNDED = "A factor that is not rounded makes the product no less exact, and slower."
+_OF_PRODUCT = "subscripts, {}, {}, preferred_element_type=op.wide_dtype(dtype)"
+
 _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "elementwise.py": (
         (
@@ -73,6 +76,21 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "e, above = jnp.exp(-jnp.abs(u)), u >= 0",
             "e, above = jnp.exp(-jnp.abs(u)), u > 0",
             "At u = 0 both expansions are the same, as e^(−2u) is 1.",
+        ),
+    ),
+    "attention/dot_product_attention.py": (
+        *(
+            (
+                _OF_PRODUCT.format("a.astype(dtype)", "b.astype(dtype)"),
+                _OF_PRODUCT.format(*factors),
+                _NOT_ROUNDED,
+            )
+            for factors in (("a", "b.astype(dtype)"), ("a.astype(dtype)", "b"))
+        ),
+        (
+            "higher = jnp.maximum(m, u.max(-1, keepdims=True))",
+            "higher = jnp.maximum(u.max(-1, keepdims=True), m)",
+            "The larger of two is the same whichever comes first.",
         ),
     ),
     "convolution/kernels.py": (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -63,6 +64,23 @@ def softmax_cross_entropy(
     if reduction == "mean":
         return jnp.vdot(kept, losses) / jnp.maximum(jnp.sum(kept), 1)
     return _reduce(losses * kept, reduction)
+
+
+def linear_cross_entropy(
+    x: Float[Array, "*batch n"],
+    W: Float[Array, "n v"],
+    b: Float[Array, " v"] | None,
+    labels: Integer[Array, "*batch"],
+    *,
+    block: int | None = None,
+    **settings: Any,
+) -> Loss:
+    """Return the cross-entropy of the logits x W + b."""
+    del block
+    u = jnp.sum(x[..., None] * W.reshape(*(1,) * (x.ndim - 1), *W.shape), -2)
+    return softmax_cross_entropy(
+        u if b is None else u + jnp.broadcast_to(b, u.shape), labels, **settings
+    )
 
 
 def softmax_cross_entropy_by_pairs(
@@ -232,6 +250,7 @@ table: Mapping[str, Callable[..., Array]] = MappingProxyType(
             binary_cross_entropy,
             binary_cross_entropy_on_probabilities,
             softmax_cross_entropy,
+            linear_cross_entropy,
             softmax_squared_error,
             absolute_error,
             huber,

@@ -107,7 +107,7 @@ def forward(
         _expect_repeated("mask", mask, (b, n, t, s))
     scale = 1 / math.sqrt(max(h, 1)) if scale is None else scale
     op.expect_positive(NAME, "scale", scale)
-    grid = tiles.over((b, t, s), n, _bounds(causal, window), _checked(tile))
+    grid = tiles.expect_tiles(NAME, (b, t, s), n, window, causal, tile)
     of_queries = _attended(_laid_out(q, k, v, bias, mask, grid), scale, grid)
     m, a, y = (_by_time(x, q) for x in of_queries)
     y = y.astype(q.dtype)
@@ -130,22 +130,6 @@ def _expect_repeated(argument: str, x: jax.Array, shape: tuple[int, ...]) -> Non
     if x.ndim != 4 or any(size not in (1, full) for size, full in zip(x.shape, shape, strict=True)):
         wanted = f"shape {shape}, or sizes of 1 in it"
         raise ValueError(op.complaint(NAME, argument, wanted, x.shape))
-
-
-def _bounds(causal: bool, window: Bounds) -> Bounds:
-    """Return how far a query sees to the left and to the right."""
-    if len(window) != 2 or any(bound is not None and bound < 0 for bound in window):
-        wanted = "two numbers of keys, each 0 or more or None"
-        raise ValueError(op.complaint(NAME, "window", wanted, window))
-    left, right = window
-    return left, 0 if causal else right
-
-
-def _checked(tile: Sizes | None) -> Sizes | None:
-    if tile is not None and (len(tile) != 3 or min(tile) < 1):
-        wanted = "three numbers, of samples, queries and keys, each 1 or more"
-        raise ValueError(op.complaint(NAME, "tile", wanted, tile))
-    return tile
 
 
 class _Laid(NamedTuple):
@@ -172,7 +156,8 @@ def _laid_out(
         if x is None:
             return None
         b, n, t, s = x.shape
-        apart = x.reshape(b, *((1, 1) if n == 1 else (g, n // g)), t, s)
+        groups = min(n, g)
+        apart = x.reshape(b, groups, n // groups, t, s)
         return grid.padded(jnp.einsum("bgrts->bgtrs", apart), queries=AXIS, keys=4)
 
     return _Laid(
@@ -266,11 +251,11 @@ def backward(
     by_head = grid.padded(_by_head(dy, g), queries=AXIS)
     delta = (op.wide(dy) * op.wide(y)).sum(-1, keepdims=True)  # (4)
     # Of a query that only fills up a tile p is 0, as m is ∞.
-    fillers = ((residual.maximum, jnp.inf), (residual.total, 1.0), (delta, 0.0))
-    of_queries = (
-        by_head,
-        *(grid.padded(_by_head(x, g), queries=AXIS, filler=filler) for x, filler in fillers),
+    m, a = (
+        grid.padded(_by_head(x, g), queries=AXIS, filler=jnp.inf)
+        for x in (residual.maximum, residual.total)
     )
+    of_queries = by_head, m, a, grid.padded(_by_head(delta, g), queries=AXIS)
     # XLA's CPU code takes the sum over queries fastest if its first factor has them last.
     q_last, dy_last = (op.again(jnp.einsum("bgtrh->bghtr", x)) for x in (laid.q, by_head))
 
@@ -290,7 +275,7 @@ def backward(
         if dbias is not None:
             repeated = tuple(axis for axis, size in enumerate(dbias.shape) if size == 1)
             by_query = du.reshape(*du.shape[:2], -1, laid.q.shape[3], du.shape[3])
-            part = by_query.sum(repeated, keepdims=True)  # (9)
+            part = by_query.sum(repeated)  # (9)
             dbias = grid.add(dbias, part, place, queries=AXIS, keys=4)
         return (
             grid.add(dq, dq_i, place, queries=AXIS),

@@ -20,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
+from manual_bp import op
+
 Bounds = tuple[int | None, int | None]
 Sizes = tuple[int, int, int]
 
@@ -29,22 +31,21 @@ ENTRIES = 2**21
 
 @dataclass(frozen=True)
 class Tiles:
-    """The tiles of scores, in order of samples, queries and keys.
+    """The tiles of scores that are visited, and where in them a query sees a key.
 
     Attributes:
-      whole: how many samples, queries and keys there are.
-      size: how many of each a tile holds.
+      places: of every tile the number of its samples, queries and keys.
+      size: how many samples, queries and keys a tile holds.
+      filled: how many queries and keys there are when the last tiles are filled up.
+      keys: how many keys there are in truth.
       bounds: left and right of the window.
     """
 
-    whole: Sizes
+    places: tuple[Sizes, ...]
     size: Sizes
+    filled: tuple[int, int]
+    keys: int
     bounds: Bounds
-
-    @property
-    def _counts(self) -> list[int]:
-        """How many tiles there are along each axis."""
-        return [-(-whole // size) for whole, size in zip(self.whole, self.size, strict=True)]
 
     def padded(
         self,
@@ -56,24 +57,17 @@ class Tiles:
     ) -> jax.Array:
         """Return x with the filler where the last tile of an axis is not full."""
         around = [(0, 0, 0)] * x.ndim
-        for axis, at in ((queries, 1), (keys, 2)):
+        for axis, filled in zip((queries, keys), self.filled, strict=True):
             if axis is not None and x.shape[axis] > 1:
-                around[axis] = (0, self._counts[at] * self.size[at] - self.whole[at], 0)
+                around[axis] = (0, filled - x.shape[axis], 0)
         return jax.lax.pad(x, jnp.asarray(filler, x.dtype), around)
 
     def over(self, step: Callable[[Any, jax.Array], Any], carry: Any) -> Any:
         """Return `carry = step(carry, place)` after all tiles, `place` being three numbers."""
-        places = [place for place in np.ndindex(*self._counts) if self._sees(*place[1:])]
-        if not places:
+        if not self.places:
             return carry
-        at = jnp.asarray(places, jnp.int32)
-        return jax.lax.scan(lambda carry, place: (step(carry, place), None), carry, at)[0]
-
-    def _sees(self, i: int, j: int) -> bool:
-        """Return whether a query of the i-th tile may see a key of the j-th."""
-        (_, queries, keys), (left, right) = self.size, self.bounds
-        first, last = j * keys - ((i + 1) * queries - 1), (j + 1) * keys - 1 - i * queries
-        return (left is None or last >= -left) and (right is None or first <= right)
+        places = jnp.asarray(self.places, jnp.int32)
+        return jax.lax.scan(lambda carry, place: (step(carry, place), None), carry, places)[0]
 
     def seen(self, place: jax.Array) -> Bool[Array, "queries keys"] | None:
         """Return which queries of a tile see which keys; None where all see all."""
@@ -81,8 +75,8 @@ class Tiles:
         i = place[1] * queries + jax.lax.broadcasted_iota(jnp.int32, (queries, keys), 0)
         j = place[2] * keys + jax.lax.broadcasted_iota(jnp.int32, (queries, keys), 1)
         conditions = []
-        if self.whole[2] % keys:
-            conditions.append(j < self.whole[2])
+        if self.filled[1] > self.keys:
+            conditions.append(j < self.keys)
         if left is not None:
             conditions.append(i - j <= left)
         if right is not None:
@@ -133,15 +127,37 @@ class Tiles:
         return starts, sizes
 
 
-def over(whole: Sizes, heads: int, bounds: Bounds, at_most: Sizes | None) -> Tiles:
-    """Return the tiles of so many samples, queries and keys, each of `at_most` as many of them."""
+def expect_tiles(
+    name: str, whole: Sizes, heads: int, window: Bounds, causal: bool, at_most: Sizes | None
+) -> Tiles:
+    """Return the tiles of so many samples, queries and keys, each of `at_most` as many of them.
+
+    Raises:
+      ValueError: the window is no two bounds of 0 or more, or `at_most` no three sizes above 0.
+    """
+    if len(window) != 2 or any(bound is not None and bound < 0 for bound in window):
+        wanted = "two numbers of keys, each 0 or more or None"
+        raise ValueError(op.complaint(name, "window", wanted, window))
+    if at_most is not None and (len(at_most) != 3 or min(at_most) < 1):
+        wanted = "three numbers, of samples, queries and keys, each 1 or more"
+        raise ValueError(op.complaint(name, "tile", wanted, at_most))
+    left, right = window[0], 0 if causal else window[1]
     samples, *lengths = whole
     most, *sides = (samples, SIDE, SIDE) if at_most is None else at_most
+    counts = [-(-length // side) for length, side in zip(lengths, sides, strict=True)]
     queries, keys = (
-        -(-length // max(1, -(-length // side)))
-        for length, side in zip(lengths, sides, strict=True)
+        -(-length // max(count, 1)) for length, count in zip(lengths, counts, strict=True)
     )
     if at_most is None:
-        most = ENTRIES // max(1, heads * queries * keys)
-    divisors = [d for d in range(1, samples + 1) if samples % d == 0 and d <= max(most, 1)]
-    return Tiles(whole, (max(divisors, default=1), max(queries, 1), max(keys, 1)), bounds)
+        most = max(1, ENTRIES // max(1, heads * queries * keys))
+    together = max((d for d in range(1, samples + 1) if samples % d == 0 and d <= most), default=1)
+
+    def sees(i: int, j: int) -> bool:
+        """Return whether a query of the i-th tile may see a key of the j-th."""
+        least = j * keys - ((i + 1) * queries - 1)
+        greatest = (j + 1) * keys - 1 - i * queries
+        return (left is None or greatest >= -left) and (right is None or least <= right)
+
+    places = tuple(place for place in np.ndindex(samples // together, *counts) if sees(*place[1:]))
+    filled = counts[0] * queries, counts[1] * keys
+    return Tiles(places, (together, queries, keys), filled, lengths[1], (left, right))

@@ -7,6 +7,8 @@ Forms    Without groups a product is one convolution of XLA, which on a CPU is f
            dx = δ ∗ W', where W'ₒ = W_{k−1−o}ᵀ, over δ with s − 1 zeros between its places and
                 d (k−1) − p of them before: at place j tap k−1−o of W' reads the place si of the
                 window i with si + do − p = j.
+         On a CPU both are taken over all images side by side, as one long image, where their
+         channels are neither few nor many: XLA then has work for more than one core.
            dW = x ∗ δ over the batch: the windows are the taps of a kernel as large as the output,
                 stride and dilation change places, and so do batch and channels. In a few pieces of
                 a large batch, whose dW are summed (docs/FORMS.md).
@@ -24,6 +26,8 @@ from jaxtyping import Array, Float
 from manual_bp import op, windows
 from manual_bp.windows import Windows
 
+# Channels of input and output of images that are laid side by side, and places of the long image.
+FEW, MANY_CHANNELS, PLACES = 32, 128, 512
 # A batch of `MANY` samples or more is cut into at most `PIECES` pieces, of at least `SAMPLES`.
 MANY, SAMPLES, PIECES = 32, 8, 8
 
@@ -160,6 +164,8 @@ def _by_xla(
     dilation: Sequence[int],
 ) -> jax.Array:
     """Return the convolution of x, its places set apart, in the dtype of sums."""
+    if _pays_side_by_side(x, W, strides, around, apart, dilation):
+        return _side_by_side(x, W, around, dilation)
     last, places = x.ndim - 1, range(1, x.ndim - 1)
     layout = jax.lax.ConvDimensionNumbers(
         (0, last, *places), (last, last - 1, *range(last - 1)), (0, last, *places)
@@ -168,6 +174,55 @@ def _by_xla(
     return jax.lax.conv_general_dilated(
         x, W, strides, around, apart, dilation, layout, preferred_element_type=sums
     )
+
+
+def _pays_side_by_side(
+    x: jax.Array,
+    W: jax.Array,
+    strides: Sequence[int],
+    around: Sequence[tuple[int, int]],
+    apart: Sequence[int],
+    dilation: Sequence[int],
+) -> bool:
+    """Return whether images side by side are right, and faster on this machine."""
+    right = x.ndim == 4 and {*strides, *apart} == {1}
+    if not right or jax.default_backend() != "cpu":
+        return False
+    (before, after), reach = around[-1], dilation[-1] * (W.shape[1] - 1)
+    right = 0 <= min(before, after) <= reach
+    size = len(x) * (x.shape[2] + max(before, after))
+    channels = W.shape[2:]
+    return right and size >= PLACES and min(channels) >= FEW and max(channels) < MANY_CHANNELS
+
+
+def _side_by_side(
+    x: Float[Array, "b h w c"],
+    W: Float[Array, "i j n m"],
+    around: Sequence[tuple[int, int]],
+    dilation: Sequence[int],
+) -> Float[Array, "b k l m"]:
+    """Return the convolution of all images as of one, in the dtype of sums.
+
+    Behind each there are as many columns of zeros as the larger padding has; what is before it are
+    those of the image before. Outputs that lie between two images are left out.
+    """
+    b, h, w, c = x.shape
+    (before, after), reach = around[1], dilation[1] * (W.shape[1] - 1)
+    wide = w + max(before, after)
+    line = jnp.pad(jnp.einsum("bhwc->hbwc", x), ((0, 0), (0, 0), (0, wide - w), (0, 0)))
+    u = jax.lax.conv_general_dilated(
+        line.reshape(1, h, b * wide, c),
+        W,
+        (1, 1),
+        around,
+        rhs_dilation=dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        preferred_element_type=op.wide_dtype(x.dtype),
+    )
+    missing = reach - before - after
+    whole = jax.lax.pad(u, jnp.zeros((), u.dtype), [(0, 0, 0)] * 2 + [(0, missing, 0), (0, 0, 0)])
+    images = whole.reshape(u.shape[1], b, wide, u.shape[3])[:, :, : w - missing]
+    return jnp.einsum("hbwm->bhwm", images)
 
 
 def _split(x: Float[Array, "*shape c"], groups: int) -> Float[Array, "*shape groups n"]:

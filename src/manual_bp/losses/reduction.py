@@ -28,7 +28,8 @@ def check(name: str, batch: tuple[int, ...], reduction: str) -> None:
         raise ValueError(op.complaint(name, "batch", expected, f"batch shape {batch}"))
 
 
-def _number(batch: tuple[int, ...], counted: jax.Array | None, dtype: Any) -> Any:
+def number(batch: tuple[int, ...], counted: jax.Array | None, dtype: Any) -> Any:
+    """Return N."""
     return math.prod(batch) if counted is None else jnp.maximum(counted.sum(), 1).astype(dtype)
 
 
@@ -43,7 +44,7 @@ def reduce(
         return losses.astype(dtype)
     total = losses.sum()
     if reduction == "mean":
-        total = total / _number(losses.shape, counted, losses.dtype)
+        total = total / number(losses.shape, counted, losses.dtype)
     return total.astype(dtype)
 
 
@@ -57,7 +58,7 @@ def per_sample(
 ) -> Float[Array, "*batch 1"]:
     """Return dℓ with a last axis of size 1, in the dtype in which sums over `dtype` accumulate."""
     dy = op.wide(op.expect_cotangent(name, dy, batch if reduction == "none" else (), dtype))
-    scale = _number(batch, counted, dy.dtype) if reduction == "mean" else 1
+    scale = number(batch, counted, dy.dtype) if reduction == "mean" else 1
     return jnp.broadcast_to(dy / scale, batch)[..., None]  # (1)
 
 

@@ -54,15 +54,16 @@ class Residual:
     reduction: Reduction = op.static()
 
 
-def _expect_settings(
-    classes: int, class_weights: tuple[float, ...] | None, label_smoothing: float
+def expect_settings(
+    name: str, classes: int, class_weights: tuple[float, ...] | None, label_smoothing: float
 ) -> None:
+    """Raise a ValueError unless there is a weight for each class, and ε is from 0 to 1."""
     if class_weights is not None and len(class_weights) != classes:
         expected = f"{classes} numbers, one for each class"
-        raise ValueError(op.complaint(NAME, "class_weights", expected, class_weights))
+        raise ValueError(op.complaint(name, "class_weights", expected, class_weights))
     if not 0 <= label_smoothing <= 1:
         expected = "a number from 0 to 1"
-        raise ValueError(op.complaint(NAME, "label_smoothing", expected, label_smoothing))
+        raise ValueError(op.complaint(name, "label_smoothing", expected, label_smoothing))
 
 
 def _weighted(x: jax.Array, class_weights: tuple[float, ...] | None) -> jax.Array:
@@ -151,7 +152,7 @@ def forward(
     (logits,) = op.floating(NAME, logits=logits)
     op.expect_rank(NAME, "logits", logits, 1, None)
     *batch, classes = logits.shape
-    _expect_settings(classes, class_weights, label_smoothing)
+    expect_settings(NAME, classes, class_weights, label_smoothing)
     if jnp.issubdtype(jnp.result_type(labels), jnp.integer):
         labels = labelling.checked(NAME, labels, tuple(batch), classes, ignored_label)
         reductions.check(NAME, labels.shape, reduction)

@@ -150,7 +150,7 @@ def before(start: jax.Array, states: jax.Array) -> jax.Array:
 def outer(left: jax.Array, right: jax.Array) -> jax.Array:
     """Return Σ leftᵀ right over time and batch."""
     rows = math.prod(left.shape[:2])
-    return left.reshape(rows, left.shape[2]).T @ right.reshape(rows, right.shape[2])
+    return op.again(left.reshape(rows, left.shape[2]).T) @ right.reshape(rows, right.shape[2])
 
 
 def starts(first: jax.Array, states: jax.Array, segment: int) -> jax.Array:

@@ -116,6 +116,15 @@ def _with_probabilities(*args: jax.Array, **settings: Any) -> bool:
     return not _with_labels(*args, **settings)
 
 
+@_reduced
+def linear_cross_entropy(
+    x: jax.Array, W: jax.Array, b: jax.Array | None, labels: jax.Array
+) -> jax.Array:
+    """Return Optax's cross-entropy of the logits x W + b."""
+    u = x @ W if b is None else x @ W + b
+    return optax.softmax_cross_entropy_with_integer_labels(u, labels)
+
+
 table = {
     "squared_error": (Peer("optax", _summed(optax.l2_loss)),),
     "binary_cross_entropy": (Peer("optax", _summed(optax.sigmoid_binary_cross_entropy)),),
@@ -128,6 +137,7 @@ table = {
         ),
         Peer("optax", _reduced(optax.softmax_cross_entropy), fits=_with_probabilities),
     ),
+    "linear_cross_entropy": (Peer("optax", linear_cross_entropy),),
     "softmax_squared_error": (
         Peer("optax", _summed(lambda u, t: optax.l2_loss(jax.nn.softmax(u), t))),
     ),
