@@ -99,6 +99,11 @@ def _pool(window: int) -> tuple[Sizes, Options]:
     return sizes, {"window": (window, window), "strides": (2, 2), "padding": "SAME"}
 
 
+def _heads(t: int) -> tuple[Sizes, Options]:
+    sizes = {"b": 1, "t": t, "s": t, "n": 8, "g": 8, "h": 64, "w": 64}
+    return sizes, {"causal": True}
+
+
 WIDTHS = (128, 256, 512, 1024, 2048)
 LENGTHS = (16, 32, 64, 128, 256)
 TAPS = (3, 5, 7, 11, 15)
@@ -116,6 +121,8 @@ SWEEPS = (
     _op("softmax", "width", WIDTHS, lambda n: ({"batch": (2048,), "n": n}, {"axis": -1})),
     _op("softmax_cross_entropy[integer labels]", "width", (1024, 2048, 4096, 8192, 16384),
         lambda n: ({"batch": (512,), "n": n}, {"reduction": "mean"})),
+    _op("linear_cross_entropy", "width", (1024, 2048, 4096, 8192, 16384),
+        lambda v: ({"batch": (512,), "n": 256, "v": v}, {"reduction": "mean"})),
     _op("lstm", "width", (32, 64, 128, 256, 512), lambda n: (_layer(32, n), {})),
     _model("depth", (1, 2, 4, 8, 16), lambda layers: _mlp(128, *(512,) * layers)),
     _op("rnn", "sequence length", LENGTHS, lambda t: (_layer(t), {"activation": "tanh"})),
@@ -124,6 +131,7 @@ SWEEPS = (
         lambda t: ({"b": 16, "t": t, "k": 3, "c": 64, "m": 64}, {"dilation": 2})),
     _op("ctc[lengths]", "sequence length", LENGTHS,
         lambda t: ({"batch": (16,), "t": t, "v": 64, "s": 16}, {"reduction": "mean"})),
+    _op("dot_product_attention", "sequence length", (128, 256, 512, 1024, 2048), _heads),
     *(_op(name, "window", (2, 3, 4, 6, 8), _pool) for name in ("max_pool", "mean_pool")),
     _op("conv", "window", TAPS, lambda k: (_pictures(28, k, 16, 32), {})),
     _op("depthwise_conv", "window", TAPS, lambda k: (_pictures(28, k, 16, 1), {})),

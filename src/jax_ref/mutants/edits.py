@@ -13,7 +13,8 @@ dtype            a conversion left out
 call             sum for mean, exp for expm1, …; a function not applied
 
 What only refuses bad input is left alone: `raise` and the condition before it, arguments of
-`expect_…`, `floating` and `complaint`, `strict` of `zip`. So are annotations and texts.
+`expect_…`, `floating` and `complaint`, `strict` of `zip`. So is what only chooses the faster of two
+right forms (`pays_…`), which no gradient tells apart, and so are annotations and texts.
 """
 
 import ast

@@ -46,6 +46,9 @@ _WIDE = "return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits {} else jnp.dtyp
 _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotangents[{}]"
 
 _NOT_ROUNDED = "A factor that is not rounded makes the product no less exact, and slower."
+_WHICHEVER_FIRST = "The larger, or smaller, of two is the same whichever comes first."
+_FILLED = "around[axis] = (0, {}, 0)"
+_FILLED_UP = "What lies beyond the last tile is not read."
 _OF_PRODUCT = "subscripts, {}, {}, preferred_element_type=op.wide_dtype(dtype)"
 
 _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
@@ -90,7 +93,24 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (
             "higher = jnp.maximum(m, u.max(-1, keepdims=True))",
             "higher = jnp.maximum(u.max(-1, keepdims=True), m)",
-            "The larger of two is the same whichever comes first.",
+            _WHICHEVER_FIRST,
+        ),
+        ("groups = min(n, g)", "groups = min(g, n)", _WHICHEVER_FIRST),
+    ),
+    "attention/tiles.py": (
+        (
+            "if axis is not None and x.shape[axis] > 1:",
+            "if axis is not None and x.shape[axis] > 2:",
+            "Tiles of one or of two divide two, so that no tile of these is filled up.",
+        ),
+        *(
+            (_FILLED.format("filled - x.shape[axis]"), _FILLED.format(more), _FILLED_UP)
+            for more in ("filled", "filled + x.shape[axis]")
+        ),
+        (
+            "if self.filled[1] > self.keys:",
+            "if self.filled[1] >= self.keys:",
+            "Where no tile is filled up all keys are below their number.",
         ),
     ),
     "convolution/kernels.py": (

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from jax_ref.mutants.source import Function, Place, body, holds, place_of, source
 
-REFUSES = re.compile(r"(expect_\w+|complaint|floating|_?check\w*)$")
+REFUSES = re.compile(r"(expect_\w+|pays_\w+|complaint|floating|_?check\w*)$")
 INLINE = {"<module>", "<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>"}
 TRACED = "bfloat16"
 

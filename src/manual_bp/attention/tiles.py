@@ -73,7 +73,7 @@ class Tiles:
         """Return which queries of a tile see which keys; None where all see all."""
         (_, queries, keys), (left, right) = self.size, self.bounds
         i = place[1] * queries + jax.lax.broadcasted_iota(jnp.int32, (queries, keys), 0)
-        j = place[2] * keys + jax.lax.broadcasted_iota(jnp.int32, (queries, keys), 1)
+        j = place[-1] * keys + jax.lax.broadcasted_iota(jnp.int32, (queries, keys), 1)
         conditions = []
         if self.filled[1] > self.keys:
             conditions.append(j < self.keys)

@@ -164,7 +164,7 @@ def _by_xla(
     dilation: Sequence[int],
 ) -> jax.Array:
     """Return the convolution of x, its places set apart, in the dtype of sums."""
-    if _pays_side_by_side(x, W, strides, around, apart, dilation):
+    if pays_side_by_side(x, W, strides, around, apart, dilation):
         return _side_by_side(x, W, around, dilation)
     last, places = x.ndim - 1, range(1, x.ndim - 1)
     layout = jax.lax.ConvDimensionNumbers(
@@ -176,7 +176,7 @@ def _by_xla(
     )
 
 
-def _pays_side_by_side(
+def pays_side_by_side(
     x: jax.Array,
     W: jax.Array,
     strides: Sequence[int],
