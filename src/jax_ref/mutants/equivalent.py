@@ -47,8 +47,9 @@ _LAYERS = "return tuple(Layer(*layer) for layer in dparameters[{}]), dx, cotange
 
 _NOT_ROUNDED = "A factor that is not rounded makes the product no less exact, and slower."
 _WHICHEVER_FIRST = "The larger, or smaller, of two is the same whichever comes first."
-_FILLED = "around[axis] = (0, {}, 0)"
-_FILLED_UP = "What lies beyond the last tile is not read."
+_FILLED = "around[axis] = (0, {} if size > {} else 0, 0)"
+_FILLED_UP = "What lies beyond the last tile is not read, and tiles of one or two divide two."
+_BEYOND = "[(0, 0, 0)] * 2 + [(0, missing, 0), (0, 0, 0)]"
 _OF_PRODUCT = "subscripts, {}, {}, preferred_element_type=op.wide_dtype(dtype)"
 
 _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
@@ -98,14 +99,9 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ("groups = min(n, g)", "groups = min(g, n)", _WHICHEVER_FIRST),
     ),
     "attention/tiles.py": (
-        (
-            "if axis is not None and x.shape[axis] > 1:",
-            "if axis is not None and x.shape[axis] > 2:",
-            "Tiles of one or of two divide two, so that no tile of these is filled up.",
-        ),
         *(
-            (_FILLED.format("filled - x.shape[axis]"), _FILLED.format(more), _FILLED_UP)
-            for more in ("filled", "filled + x.shape[axis]")
+            (_FILLED.format("filled - size", 1), _FILLED.format(*more), _FILLED_UP)
+            for more in (("filled", 1), ("filled + size", 1), ("filled - size", 2))
         ),
         (
             "if self.filled[1] > self.keys:",
@@ -114,6 +110,16 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "convolution/kernels.py": (
+        (
+            "wide, sums = w + max(before, after), op.wide_dtype(x.dtype)",
+            "wide, sums = w + max(after, before), op.wide_dtype(x.dtype)",
+            _WHICHEVER_FIRST,
+        ),
+        (
+            f"whole = jax.lax.pad(u, jnp.zeros((), u.dtype), {_BEYOND})",
+            f"whole = jax.lax.pad(u, jnp.ones((), u.dtype), {_BEYOND})",
+            "What lies beyond the last image is left out.",
+        ),
         *(
             (_TAPS.format(">", 1, _PRODUCT, "==", 1), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
             for mistake in (

@@ -58,8 +58,9 @@ class Tiles:
         """Return x with the filler where the last tile of an axis is not full."""
         around = [(0, 0, 0)] * x.ndim
         for axis, filled in zip((queries, keys), self.filled, strict=True):
-            if axis is not None and x.shape[axis] > 1:
-                around[axis] = (0, filled - x.shape[axis], 0)
+            if axis is not None:
+                size = x.shape[axis]
+                around[axis] = (0, filled - size if size > 1 else 0, 0)
         return jax.lax.pad(x, jnp.asarray(filler, x.dtype), around)
 
     def over(self, step: Callable[[Any, jax.Array], Any], carry: Any) -> Any:

@@ -208,16 +208,16 @@ def _side_by_side(
     """
     b, h, w, c = x.shape
     (before, after), reach = around[1], dilation[1] * (W.shape[1] - 1)
-    wide = w + max(before, after)
+    wide, sums = w + max(before, after), op.wide_dtype(x.dtype)
     line = jnp.pad(jnp.einsum("bhwc->hbwc", x), ((0, 0), (0, 0), (0, wide - w), (0, 0)))
     u = jax.lax.conv_general_dilated(
-        line.reshape(1, h, b * wide, c),
+        line.reshape(h, b * wide, c)[None],
         W,
         (1, 1),
         around,
         rhs_dilation=dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        preferred_element_type=op.wide_dtype(x.dtype),
+        preferred_element_type=sums,
     )
     missing = reach - before - after
     whole = jax.lax.pad(u, jnp.zeros((), u.dtype), [(0, 0, 0)] * 2 + [(0, missing, 0), (0, 0, 0)])
