@@ -104,6 +104,11 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             for more in (("filled", 1), ("filled + size", 1), ("filled - size", 2))
         ),
         (
+            "starts, sizes = [jnp.int32(0)] * x.ndim, list(x.shape)",
+            "starts, sizes = [jnp.int32(1)] * x.ndim, list(x.shape)",
+            "A slice of a whole axis starts at 0, wherever it is told to.",
+        ),
+        (
             "if self.filled[1] > self.keys:",
             "if self.filled[1] >= self.keys:",
             "Where no tile is filled up all keys are below their number.",
