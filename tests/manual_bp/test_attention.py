@@ -10,6 +10,7 @@ import pytest
 from drawing import cases_of, check_drawn, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from refusing import message
 
 import manual_bp
 from manual_bp.attention import tiles
@@ -304,9 +305,7 @@ def test_bad_input_is_named(
     complaint: str,
     without_annotations: None,
 ) -> None:
-    with pytest.raises(error) as raised:
-        OP.forward(*args, **settings)
-    assert str(raised.value) == f"dot_product_attention: {complaint}"
+    assert message(error, OP.forward, *args, **settings) == f"dot_product_attention: {complaint}"
 
 
 def test_a_cotangent_that_does_not_fit_is_named(without_annotations: None) -> None:

@@ -9,6 +9,7 @@ import pytest
 from drawing import DTYPES, cases_of, check_drawn, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from refusing import message
 
 import manual_bp
 from jax_ref import cases
@@ -264,12 +265,6 @@ def test_the_jacobian_of_softmax_gives_its_backward(batch: tuple[int, ...]) -> N
     assert jacobian.shape == (*batch, 5, 5)
     np.testing.assert_allclose(du, jnp.einsum("...ji,...j->...i", jacobian, dy), atol=1e-15)
     np.testing.assert_allclose(jacobian, jnp.swapaxes(jacobian, -1, -2), atol=0)
-
-
-def message(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
-    with pytest.raises(kind) as caught:
-        function(*args, **keywords)
-    return str(caught.value)
 
 
 F32 = jnp.float32

@@ -9,6 +9,7 @@ import pytest
 from drawing import DTYPES, cases_of, check_drawn, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from refusing import message
 
 import manual_bp
 from jax_ref import cases
@@ -126,12 +127,6 @@ def test_gates_at_extremes_are_open_or_shut(name: str, gate: str, dtype: str) ->
     ulp = float(jnp.finfo(dtype).eps)
     np.testing.assert_allclose(np.float64(y), wanted_y, rtol=ulp, atol=0)
     np.testing.assert_array_equal(np.float64(dx), [opened, 0, 0, slope, 0, 0])
-
-
-def message(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
-    with pytest.raises(kind) as caught:
-        function(*args, **keywords)
-    return str(caught.value)
 
 
 @every_gate

@@ -10,6 +10,7 @@ import pytest
 from drawing import DTYPES, cases_of, check_drawn, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from refusing import message
 
 import manual_bp
 from jax_ref import cases
@@ -411,12 +412,6 @@ WRONG: list[tuple[str, type[Exception], tuple[Any, ...], dict[str, Any], str]] =
         "x: expected a shape that broadcasts to (4, 1, 3), got (2, 3)",
     ),
 ]
-
-
-def message(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
-    with pytest.raises(kind) as caught:
-        function(*args, **keywords)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "kind", "args", "settings", "wanted"), WRONG)

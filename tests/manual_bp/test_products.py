@@ -9,6 +9,7 @@ import pytest
 from drawing import cases_of, check_drawn, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from refusing import message
 
 import manual_bp
 
@@ -140,12 +141,6 @@ WRONG: list[tuple[str, type[Exception], tuple[Any, ...], str]] = [
         "b: expected shape (4,) for W of shape (4, 3, 2), got (3,)",
     ),
 ]
-
-
-def message(kind: type[Exception], function: Any, *args: Any) -> str:
-    with pytest.raises(kind) as caught:
-        function(*args)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "kind", "args", "wanted"), WRONG)

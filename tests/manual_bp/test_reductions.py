@@ -9,6 +9,7 @@ import pytest
 from drawing import DTYPES, cases_of, check_drawn, drawn
 from hypothesis import given
 from hypothesis import strategies as st
+from refusing import message
 
 import manual_bp
 from manual_bp.reductions import extremum
@@ -268,12 +269,6 @@ def test_the_gradient_of_logsumexp_is_softmax() -> None:
     x = 3 * random(4, 5)
     _, dx = pull("logsumexp", x, axis=1)
     np.testing.assert_allclose(dx, manual_bp.softmax.forward(x)[0], rtol=1e-14)
-
-
-def message(kind: type[Exception], function: Any, *args: Any, **keywords: Any) -> str:
-    with pytest.raises(kind) as caught:
-        function(*args, **keywords)
-    return str(caught.value)
 
 
 @pytest.mark.parametrize("name", [*REDUCTIONS, *SCANS])

@@ -10,9 +10,10 @@ Derive   With δᵢ = ∂ℓᵢ/∂uᵢ by the rule of `softmax_cross_entropy` a
   (3) ∂(Σℓ)/∂b = Σᵢ δᵢ
          L is one number, so whatever becomes of it above, its gradients are these times one number,
          and can be formed on the way forth, where u is at hand: for a block of samples after the
-         other, whose logits are then forgotten. On the way back only
-  (4) dx, dW, db = (dL/N or dL) times (1), (2), (3)
-Saved    (1), (2), (3), in the dtype of sums: float16 would lose them before a loss scale comes.
+         other, whose logits are then forgotten. With c = 1/N for a mean and 1 for a sum,
+  (4) ∂L/∂x, ∂L/∂W, ∂L/∂b = c times (1), (2), (3)
+  (5) dx, dW, db = dL times (4)                                              on the way back
+Saved    (4), in the dtype of sums: float16 would lose it before a loss scale comes.
 Kinks    none.
 Extremes As of `softmax_cross_entropy`, with its labels, weights and smoothing. In half precision
          the logits stay in float32, and δ is rounded before it is multiplied.
@@ -37,12 +38,11 @@ ENTRIES = 2**23  # of the logits of a block
 
 @op.residual
 class Residual:
-    """The gradients of Σ ℓ by x, W and b in the dtype of sums; by how much a mean divides."""
+    """The gradients of L by x, W and b, in the dtype of sums."""
 
     x: Float[Array, "*batch n"]
     W: Float[Array, "n v"]
     b: Float[Array, " v"] | None
-    number: Float[Array, ""]
     dtype: Any = op.static()
 
 
@@ -100,12 +100,11 @@ def forward(
         )
 
     rows = x.reshape(labels.size, n)
-    total, of_x, of_W, of_b = _swept(loss, rows, W, b, labels.ravel(), blocks)
+    total, *of_sum = _swept(loss, rows, W, b, labels.ravel(), blocks)
     counted = labelling.counted(labels, ignored_label)
     number = reductions.number(labels.shape, counted, total.dtype) if reduction == "mean" else 1
-    number = jnp.asarray(number, total.dtype)
-    residual = Residual(of_x.reshape(x.shape), of_W, of_b, number, x.dtype)
-    return (total / number).astype(x.dtype), residual
+    of_x, of_W, of_b = jax.tree.map(lambda of_sum: of_sum / number, of_sum)  # (4)
+    return (total / number).astype(x.dtype), Residual(of_x.reshape(x.shape), of_W, of_b, x.dtype)
 
 
 def expect_blocks(samples: int, classes: int, block: int | None) -> tuple[int, int]:
@@ -166,7 +165,7 @@ def backward(
 ]:
     """Return (dx, dW, db, dlabels); db is None where there was no bias, dlabels always."""
     dtype = residual.dtype
-    dl = op.wide(op.expect_cotangent(NAME, dy, (), dtype)) / residual.number
+    dl = op.wide(op.expect_cotangent(NAME, dy, (), dtype))
     gradients = residual.x, residual.W, residual.b
-    dx, dW, db = jax.tree.map(lambda of_sum: (dl * of_sum).astype(dtype), gradients)  # (4)
+    dx, dW, db = jax.tree.map(lambda of_loss: (dl * of_loss).astype(dtype), gradients)  # (5)
     return dx, dW, db, None
