@@ -100,11 +100,12 @@ def forward(
         )
 
     rows = x.reshape(labels.size, n)
-    total, *of_sum = _swept(loss, rows, W, b, labels.ravel(), blocks)
+    total, of_x, of_W, of_b = _swept(loss, rows, W, b, labels.ravel(), blocks)
     counted = labelling.counted(labels, ignored_label)
     number = reductions.number(labels.shape, counted, total.dtype) if reduction == "mean" else 1
-    of_x, of_W, of_b = jax.tree.map(lambda of_sum: of_sum / number, of_sum)  # (4)
-    return (total / number).astype(x.dtype), Residual(of_x.reshape(x.shape), of_W, of_b, x.dtype)
+    of_b = None if of_b is None else of_b / number  # (4)
+    residual = Residual(of_x.reshape(x.shape) / number, of_W / number, of_b, x.dtype)  # (4)
+    return (total / number).astype(x.dtype), residual
 
 
 def expect_blocks(samples: int, classes: int, block: int | None) -> tuple[int, int]:
