@@ -470,6 +470,7 @@ def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations
     [
         ((3, 2, 180), (32, 33), 1, True),
         ((3, 2, 180), (32, 33), 2, False),
+        ((3, 2, 360), (32, 33), 2, True),
         ((3, 2, 160), (32, 33), 1, False),
         ((3, 2, 180), (31, 33), 1, False),
         ((3, 2, 180), (32, 128), 1, False),
@@ -482,3 +483,34 @@ def test_images_are_laid_side_by_side_where_that_is_faster(
     program = jax.make_jaxpr(lambda *args: conv.forward(*args, strides=strides)[0])(x, W)
     (convolved,) = (e for e in program.eqns if e.primitive.name == "conv_general_dilated")
     assert (convolved.invars[0].aval.shape[0] == 1) == side_by_side
+
+
+@pytest.mark.parametrize(
+    ("channels", "batch", "products", "convolutions"),
+    [
+        ((1, 5), 32, 1, 0),
+        ((1, 4), 32, 0, 4),
+        ((2, 4), 32, 0, 4),
+        ((2, 4), 31, 0, 1),
+    ],
+)
+def test_a_kernels_gradient_takes_the_form_that_is_faster(
+    channels: tuple[int, int], batch: int, products: int, convolutions: int
+) -> None:
+    x, W = jnp.zeros((batch, 3, 4, channels[0])), jnp.zeros((2, 3, *channels))
+    y, residual = conv.forward(x, W)
+    program = jax.make_jaxpr(lambda dy: conv.backward(residual, dy)[1])(y)
+    came = [e.primitive.name for e in program.eqns]
+    assert came.count("dot_general") == products
+    assert came.count("conv_general_dilated") == convolutions + 1  # and that of dx
+
+
+@pytest.mark.parametrize("first", [np.nan, np.inf, -np.inf, 0.0, -2.0])
+def test_the_gradients_pieces_are_all_of_the_batch_whatever_its_cotangent(first: float) -> None:
+    x, W = random(40, 3, 4, 2), random(2, 3, 2, 3, seed=1)
+    dy = random(40, 3, 4, 3, seed=2).at[0, 0, 0, 0].set(first)
+    dW = conv.backward(conv.forward(x, W)[1], dy)[1]
+    by_sample = sum(
+        conv.backward(conv.forward(x[i : i + 1], W)[1], dy[i : i + 1])[1] for i in range(40)
+    )
+    np.testing.assert_allclose(dW, by_sample, rtol=1e-12)

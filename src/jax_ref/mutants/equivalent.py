@@ -37,8 +37,6 @@ _FORMED_AGAIN = "What is not kept is formed again, and is the same: only the mem
 _OF_CELL = "return sequence.choose(mask, new, h), ({}, y)"
 _OF_LSTM = "return (h, c), ({}, c, sequence.choose(mask, new_h, 0.0))"
 _TAPS = "return groups {} {} or {} {} {}"
-_PIECES = "return jnp.array_split(x, {})"
-_CUT_UP = "min(len(x) // SAMPLES, PIECES) if len(x) {} MANY else {}"
 _ONE_GROUP = "if groups == {}:"
 _TANH = "return 4 * sigmoid_slope{} # (2)"
 _CHOICE = "dlogits = dl * jnp.where(log_p {}, near_one, jnp.exp(log_p) * total - s) # (1)"
@@ -49,7 +47,6 @@ _NOT_ROUNDED = "A factor that is not rounded makes the product no less exact, an
 _WHICHEVER_FIRST = "The larger, or smaller, of two is the same whichever comes first."
 _FILLED = "around[axis] = (0, {} if size > {} else 0, 0)"
 _FILLED_UP = "What lies beyond the last tile is not read, and tiles of one or two divide two."
-_BEYOND = "[(0, 0, 0)] * 2 + [(0, missing, 0), (0, 0, 0)]"
 _OF_PRODUCT = "subscripts, {}, {}, preferred_element_type=op.wide_dtype(dtype)"
 
 _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
@@ -115,16 +112,6 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "convolution/kernels.py": (
-        (
-            "wide, sums = w + max(before, after), op.wide_dtype(x.dtype)",
-            "wide, sums = w + max(after, before), op.wide_dtype(x.dtype)",
-            _WHICHEVER_FIRST,
-        ),
-        (
-            f"whole = jax.lax.pad(u, jnp.zeros((), u.dtype), {_BEYOND})",
-            f"whole = jax.lax.pad(u, jnp.ones((), u.dtype), {_BEYOND})",
-            "What lies beyond the last image is left out.",
-        ),
         *(
             (_TAPS.format(">", 1, _PRODUCT, "==", 1), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
             for mistake in (
@@ -138,10 +125,6 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             _TAPS.format(">", 1, _PRODUCT, "==", 1),
             "return groups > 1",
             "A convolution with one tap is a convolution, and right; as a product it is faster.",
-        ),
-        *(
-            (_PIECES.format(_CUT_UP.format(">=", 1)), _PIECES.format(mistake), _SUMMED)
-            for mistake in (_CUT_UP.format(">", 1), _CUT_UP.format(">=", 2), "1")
         ),
         *((_ONE_GROUP.format(1), _ONE_GROUP.format(none), _BY_GROUPS) for none in (-1, 0)),
         *(

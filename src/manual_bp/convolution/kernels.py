@@ -11,13 +11,14 @@ Forms    Without groups a product is one convolution of XLA, which on a CPU is f
          channels are neither few nor many: XLA then has work for more than one core.
            dW = x ∗ δ over the batch: the windows are the taps of a kernel as large as the output,
                 stride and dilation change places, and so do batch and channels. In a few pieces of
-                a large batch, whose dW are summed (docs/FORMS.md).
+                a large batch, whose dW are summed. Of a kernel with few rows, as on images of one
+                channel, it is one product of δ with all that the taps read (docs/FORMS.md).
          With groups and with one tap each tap is a matrix product of its own, over what `Windows`
          reads: XLA's CPU code takes longer there (docs/FORMS.md).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -107,6 +108,8 @@ def of_kernel(
     if _by_taps(groups, over):
         taps = [transposed_times(read, dy, groups) for _, read in over.reads(x)]
         return jnp.stack(taps).reshape(W.shape)
+    if pays_patches(W):
+        return _from_patches(x, dy, W, over)
     around = [
         (before, d * (k - 1) + s * (count - 1) + 1 - size - before)
         for d, k, s, count, size, (before, _) in zip(
@@ -133,13 +136,60 @@ def of_kernel(
             dimension_numbers=numbers,
             preferred_element_type=op.wide_dtype(x.dtype),
         )
-        for some, d in zip(_pieces(x), _pieces(dy), strict=True)
+        for some, d in _pieces(x, dy)
     ).astype(x.dtype)
 
 
-def _pieces(x: Float[Array, "b ..."]) -> list[Float[Array, "_ ..."]]:
-    """Return the batch, or pieces of a large one."""
-    return jnp.array_split(x, min(len(x) // SAMPLES, PIECES) if len(x) >= MANY else 1)
+def pays_patches(W: Float[Array, "*kernel n m"]) -> bool:
+    """Return whether dW is had faster from patches, and they need no more memory, on this machine.
+
+    They are as many numbers a place as the kernel's rows; the convolution over the batch needs
+    both channels of input and of output in another order.
+    """
+    rows = math.prod(W.shape[:-1])
+    return jax.default_backend() == "cpu" and rows <= sum(W.shape[-2:])
+
+
+def _from_patches(
+    x: Float[Array, "b *size n"],
+    dy: Float[Array, "b *count m"],
+    W: Float[Array, "*kernel n m"],
+    over: Windows,
+) -> Float[Array, "*kernel n m"]:
+    """Return dW as one product of what each tap reads of each channel with δ."""
+    *_, n, m = W.shape
+    apart = jnp.moveaxis(x, -1, 0).reshape(n * len(x), *over.size, 1)
+    places = len(x) * math.prod(over.count)
+    patches = jnp.stack([read for _, read in over.reads(apart)])
+    rows = patches.reshape(len(over.taps) * n, places)
+    dW = jnp.matmul(rows, dy.reshape(places, m), preferred_element_type=op.wide_dtype(x.dtype))
+    return dW.reshape(W.shape).astype(x.dtype)
+
+
+def _pieces(
+    x: Float[Array, "b *size n"], dy: Float[Array, "b *count m"]
+) -> Iterator[tuple[Float[Array, "_ *size n"], Float[Array, "_ *count m"]]]:
+    """Yield the samples with their δ, in pieces if they are many.
+
+    Where a piece of x begins hangs on δ, in words that a compiler does not see through. As soon as
+    x is known it would bring all pieces into the order of the product, in front of what the forward
+    waits for, and keep them.
+    """
+    count = min(len(x) // SAMPLES, PIECES) if pays_in_pieces(x) else 1
+    if count == 1:
+        yield x, dy
+        return
+    one = dy.reshape(-1)[:1]
+    never = ((one < 0) & (one > 0)).any().astype(jnp.int32)
+    start = 0
+    for some in jnp.array_split(dy, count):
+        yield jax.lax.dynamic_slice_in_dim(x, start + never, len(some)), some
+        start += len(some)
+
+
+def pays_in_pieces(x: Float[Array, "b *size n"]) -> bool:
+    """Return whether a batch is large enough to be cut, and the machine one that this is for."""
+    return len(x) >= MANY and jax.default_backend() == "cpu"
 
 
 def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel k c"]:
@@ -165,7 +215,7 @@ def _by_xla(
 ) -> jax.Array:
     """Return the convolution of x, its places set apart, in the dtype of sums."""
     if pays_side_by_side(x, W, strides, around, apart, dilation):
-        return _side_by_side(x, W, around, dilation)
+        return _side_by_side(x, W, strides, around, dilation)
     last, places = x.ndim - 1, range(1, x.ndim - 1)
     layout = jax.lax.ConvDimensionNumbers(
         (0, last, *places), (last, last - 1, *range(last - 1)), (0, last, *places)
@@ -185,44 +235,50 @@ def pays_side_by_side(
     dilation: Sequence[int],
 ) -> bool:
     """Return whether images side by side are right, and faster on this machine."""
-    right = x.ndim == 4 and {*strides, *apart} == {1}
-    if not right or jax.default_backend() != "cpu":
+    if x.ndim != 4 or {*apart} != {1} or jax.default_backend() != "cpu":
         return False
     (before, after), reach = around[-1], dilation[-1] * (W.shape[1] - 1)
-    right = 0 <= min(before, after) <= reach
-    size = len(x) * (x.shape[2] + max(before, after))
-    channels = W.shape[2:]
-    return right and size >= PLACES and min(channels) >= FEW and max(channels) < MANY_CHANNELS
+    if not 0 <= min(before, after) <= reach:
+        return False
+    outputs, channels = len(x) * _width(x, strides, around) // strides[-1], W.shape[2:]
+    return outputs >= PLACES and min(channels) >= FEW and max(channels) < MANY_CHANNELS
+
+
+def _width(
+    x: Float[Array, "b h w c"], strides: Sequence[int], around: Sequence[tuple[int, int]]
+) -> int:
+    """Return the columns from one image to the next, a multiple of the stride."""
+    return -(-(x.shape[2] + max(around[1])) // strides[1]) * strides[1]
 
 
 def _side_by_side(
     x: Float[Array, "b h w c"],
     W: Float[Array, "i j n m"],
+    strides: Sequence[int],
     around: Sequence[tuple[int, int]],
     dilation: Sequence[int],
 ) -> Float[Array, "b k l m"]:
     """Return the convolution of all images as of one, in the dtype of sums.
 
-    Behind each there are as many columns of zeros as the larger padding has; what is before it are
-    those of the image before. Outputs that lie between two images are left out.
+    Behind each there are as many columns of zeros as the larger padding has, or some more; what is
+    before it are those of the image before. Outputs that lie between two images are left out.
     """
     b, h, w, c = x.shape
     (before, after), reach = around[1], dilation[1] * (W.shape[1] - 1)
-    wide, sums = w + max(before, after), op.wide_dtype(x.dtype)
+    wide, sums = _width(x, strides, around), op.wide_dtype(x.dtype)
     line = jnp.pad(jnp.einsum("bhwc->hbwc", x), ((0, 0), (0, 0), (0, wide - w), (0, 0)))
     u = jax.lax.conv_general_dilated(
         line.reshape(h, b * wide, c)[None],
         W,
-        (1, 1),
-        around,
+        strides,
+        (around[0], (before, reach - before)),
         rhs_dilation=dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         preferred_element_type=sums,
     )
-    missing = reach - before - after
-    whole = jax.lax.pad(u, jnp.zeros((), u.dtype), [(0, 0, 0)] * 2 + [(0, missing, 0), (0, 0, 0)])
-    images = whole.reshape(u.shape[1], b, wide, u.shape[3])[:, :, : w - missing]
-    return jnp.einsum("hbwm->bhwm", images)
+    images = u.reshape(u.shape[1], b, wide // strides[1], u.shape[3])
+    count = (w + before + after - reach - 1) // strides[1] + 1
+    return jnp.einsum("hbwm->bhwm", images[:, :, :count])
 
 
 def _split(x: Float[Array, "*shape c"], groups: int) -> Float[Array, "*shape groups n"]:
