@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from manual_bp import op, windows
 from manual_bp.windows import Windows
@@ -156,14 +156,16 @@ def _from_patches(
     W: Float[Array, "*kernel n m"],
     over: Windows,
 ) -> Float[Array, "*kernel n m"]:
-    """Return dW as one product of what each tap reads of each channel with δ."""
+    """Return dW as one product of what each tap reads of each channel with δ.
+
+    JAX accumulates the sums of half precision in float32 and rounds each once.
+    """
     *_, n, m = W.shape
-    apart = jnp.moveaxis(x, -1, 0).reshape(n * len(x), *over.size, 1)
-    places = len(x) * math.prod(over.count)
+    apart = jnp.moveaxis(x, -1, 0).reshape(n * len(x), *over.size)[..., None]
     patches = jnp.stack([read for _, read in over.reads(apart)])
+    places = len(x) * math.prod(over.count)
     rows = patches.reshape(len(over.taps) * n, places)
-    dW = jnp.matmul(rows, dy.reshape(places, m), preferred_element_type=op.wide_dtype(x.dtype))
-    return dW.reshape(W.shape).astype(x.dtype)
+    return (rows @ dy.reshape(places, m)).reshape(W.shape)
 
 
 def _pieces(
@@ -171,25 +173,27 @@ def _pieces(
 ) -> Iterator[tuple[Float[Array, "_ *size n"], Float[Array, "_ *count m"]]]:
     """Yield the samples with their δ, in pieces if they are many.
 
-    Where a piece of x begins hangs on δ, in words that a compiler does not see through. As soon as
-    x is known it would bring all pieces into the order of the product, in front of what the forward
-    waits for, and keep them.
+    No piece of x is cut before δ is known. XLA would bring all of them into the order of the
+    product as soon as x is, in front of what the forward waits for, and keep them.
     """
-    count = min(len(x) // SAMPLES, PIECES) if pays_in_pieces(x) else 1
-    if count == 1:
+    if not pays_in_pieces(x):
         yield x, dy
         return
-    one = dy.reshape(-1)[:1]
-    never = ((one < 0) & (one > 0)).any().astype(jnp.int32)
-    start = 0
-    for some in jnp.array_split(dy, count):
-        yield jax.lax.dynamic_slice_in_dim(x, start + never, len(some)), some
+    start = pays_to_wait_for(dy)
+    for some in jnp.array_split(dy, min(len(x) // SAMPLES, PIECES)):
+        yield jax.lax.dynamic_slice_in_dim(x, start, len(some)), some
         start += len(some)
 
 
 def pays_in_pieces(x: Float[Array, "b *size n"]) -> bool:
     """Return whether a batch is large enough to be cut, and the machine one that this is for."""
     return len(x) >= MANY and jax.default_backend() == "cpu"
+
+
+def pays_to_wait_for(dy: Float[Array, "b *count m"]) -> Int[Array, ""]:
+    """Return 0, in words that no compiler sees through: what starts there starts after dy."""
+    one = dy.reshape(-1)[:1]
+    return ((one < 0) & (one > 0)).any().astype(jnp.int32)
 
 
 def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel k c"]:
@@ -240,15 +244,9 @@ def pays_side_by_side(
     (before, after), reach = around[-1], dilation[-1] * (W.shape[1] - 1)
     if not 0 <= min(before, after) <= reach:
         return False
-    outputs, channels = len(x) * _width(x, strides, around) // strides[-1], W.shape[2:]
+    outputs = len(x) * (x.shape[2] + max(before, after)) // strides[-1]
+    channels = W.shape[2:]
     return outputs >= PLACES and min(channels) >= FEW and max(channels) < MANY_CHANNELS
-
-
-def _width(
-    x: Float[Array, "b h w c"], strides: Sequence[int], around: Sequence[tuple[int, int]]
-) -> int:
-    """Return the columns from one image to the next, a multiple of the stride."""
-    return -(-(x.shape[2] + max(around[1])) // strides[1]) * strides[1]
 
 
 def _side_by_side(
@@ -265,7 +263,7 @@ def _side_by_side(
     """
     b, h, w, c = x.shape
     (before, after), reach = around[1], dilation[1] * (W.shape[1] - 1)
-    wide, sums = _width(x, strides, around), op.wide_dtype(x.dtype)
+    wide = -(-(w + max(before, after)) // strides[1]) * strides[1]
     line = jnp.pad(jnp.einsum("bhwc->hbwc", x), ((0, 0), (0, 0), (0, wide - w), (0, 0)))
     u = jax.lax.conv_general_dilated(
         line.reshape(h, b * wide, c)[None],
@@ -274,7 +272,7 @@ def _side_by_side(
         (around[0], (before, reach - before)),
         rhs_dilation=dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        preferred_element_type=sums,
+        preferred_element_type=op.wide_dtype(x.dtype),
     )
     images = u.reshape(u.shape[1], b, wide // strides[1], u.shape[3])
     count = (w + before + after - reach - 1) // strides[1] + 1

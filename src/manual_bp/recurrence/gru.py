@@ -9,19 +9,21 @@ Forward  W, U and b hold the reset gate r, the update gate z and the candidate n
            n = tanh(v_n + (r h) U_n)                      reset="before", as in Cho et al.
            hₛ = (1−z) n + z h = yₛ
          Beyond the length of a sample hₛ = hₛ₋₁ and yₛ = 0; h_T = hₜ.
-Derive   Gates and slopes need the arguments of σ and tanh. Where they were not kept they are formed
-         again, and no step waits for another, as the states are known: of all steps of a segment by
-         one product for each weight,
-  (1) v = x W + b,   u_r, u_z = v_r + h₋₁ U_r, v_z + h₋₁ U_z,   and u_n as above,
+Derive   Gates and slopes need the arguments of σ and tanh, and r's slope what r multiplies: m = q,
+         or m = hₛ₋₁ where the reset is before. Where they were not kept they are formed again, and
+         no step waits for another, as the states are known: of all steps of a segment by one
+         product for each weight,
+  (1) v = x W + b,   u_r, u_z = v_r + h₋₁ U_r, v_z + h₋₁ U_z,   and u_n and q as above,
       h₋₁ the states that the steps started from
          Within the length, let dh = dyₛ + dhₛ, the cotangent of hₛ from its output and from the
          step behind it (dhₜ = dh_T). With δ the cotangents of the arguments of σ and tanh,
          and σ' = σ (1−σ), tanh' = 1 − tanh² and 1−z = σ(−u_z) taken of those arguments, as σ and
          tanh round to ±1:
-  (2) δ_n = dh (1−z) ⊙ n',   δ_z = dh (hₛ₋₁ − n) ⊙ z'
-  (3) after:  dq = δ_n r,   dr = δ_n q,      and hₛ₋₁ gets dq U_nᵀ
-  (4) before: d(r h) = δ_n U_nᵀ,   dr = d(r h) ⊙ hₛ₋₁,      and hₛ₋₁ gets d(r h) ⊙ r
+  (2) δ_n = dh ⊙ (1−z) n',   δ_z = dh ⊙ (hₛ₋₁ − n) z'
+  (3) after:  dq = δ_n r,   dr = δ_n m,      and hₛ₋₁ gets dq U_nᵀ
+  (4) before: d(r h) = δ_n U_nᵀ,   dr = d(r h) ⊙ m,      and hₛ₋₁ gets d(r h) ⊙ r
   (5) δ_r = dr ⊙ r'
+         The factors m r', (1−z) n' and (hₛ₋₁ − n) z' are formed for all steps of a segment at once.
   (6) dhₛ₋₁ = dh z + δ_r U_rᵀ + δ_z U_zᵀ + what (3) or (4) adds
          Beyond the length δ = 0 and dhₛ₋₁ = dhₛ. The scan ends with dh0. Behind the scan over a
          segment, one product each, sums over s and the batch, added up over the segments from the
@@ -29,9 +31,10 @@ Derive   Gates and slopes need the arguments of σ and tanh. Where they were not
   (7) dx = δ Wᵀ,   dW = Σ xₛᵀ δ,   db = Σ δ
   (8) dU_r, dU_z = Σ hₛ₋₁ᵀ (δ_r, δ_z),   dU_n = Σ hₛ₋₁ᵀ dq after, Σ (r hₛ₋₁)ᵀ δ_n before
   (9) db_n = Σ dq
-Saved    x, h0, the weights and y, and the arguments of σ and tanh, but not with `recompute`. Of y
-         in float32 it is the output itself that is kept. Gates, slopes and q are there for one
-         segment alone. Where δ = 0, beyond the length, yₛ of another step does no harm.
+Saved    x, h0, the weights and y, and the arguments of σ and tanh, and q, but these not with
+         `recompute`. Of y in float32 it is the output itself that is kept. Gates and slopes are
+         there for one segment alone. Where δ = 0, beyond the length, yₛ of another step does no
+         harm.
 Kinks    none.
 Extremes The gates and their slopes are finite for every u. Half precision is computed in float32,
          what is saved by time is kept in float32, and every result is rounded once.
@@ -56,7 +59,7 @@ Reset = Literal["after", "before"]
 
 @op.residual
 class Residual:
-    """Inputs and weights; the arguments of r, z, n by time, or None; the outputs."""
+    """Inputs and weights; the arguments of r, z, n, and q, by time, or None; the outputs."""
 
     x: Float[Array, "batch t n"]
     h0: Float[Array, "batch h"]
@@ -74,13 +77,18 @@ class Residual:
 def _arguments(
     x: Float[Array, "*batch n"], h: Float[Array, "*batch h"], weights: Any, reset: Reset
 ) -> tuple[Float[Array, "*batch h"], ...]:
-    """Return the arguments of r, z and n, of one step or of several."""
-    W, (U_rz, U_n), b, b_n = weights
-    v_rz, v_n = jnp.split(sequence.biased(x @ W, b), [U_rz.shape[1]], -1)  # (1)
+    """Return the arguments of r, z and n, of one step or of several; for "after" q as well."""
+    W, U, b, b_n = weights
+    columns = [2 * h.shape[-1]]
+    v_rz, v_n = jnp.split(sequence.biased(x @ W, b), columns, -1)  # (1)
+    if reset == "after":
+        of_rz, of_n = jnp.split(h @ U, columns, -1)
+        u_r, u_z = jnp.split(v_rz + of_rz, 2, -1)  # (1)
+        q = sequence.biased(of_n, b_n)
+        return u_r, u_z, v_n + logistic.sigmoid(u_r) * q, q  # (1)
+    U_rz, U_n = jnp.split(U, columns, 1)
     u_r, u_z = jnp.split(v_rz + h @ U_rz, 2, -1)  # (1)
-    r = logistic.sigmoid(u_r)
-    recurrent = r * sequence.biased(h @ U_n, b_n) if reset == "after" else (r * h) @ U_n
-    return u_r, u_z, v_n + recurrent  # (1)
+    return u_r, u_z, v_n + (logistic.sigmoid(u_r) * h) @ U_n  # (1)
 
 
 def forward(
@@ -130,15 +138,16 @@ def forward(
     lengths = sequence.expect_lengths(NAME, lengths, x)
     segment = sequence.expect_segment(NAME, segment, x, W)
     x = sequence.without_padding(x, lengths)
-    weights = op.wide(W), jnp.split(op.wide(U), [2 * h], 1), b, b_n
+    weights = op.wide(W), op.wide(U), b, b_n
 
     def step(h: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
         x, mask = inputs
-        u_r, u_z, u_n = _arguments(x, h, weights, reset)
+        kept = _arguments(x, h, weights, reset)
+        _, u_z, u_n, *_ = kept
         z = logistic.sigmoid(u_z)
         new = (1 - z) * jnp.tanh(u_n) + z * h
         y = sequence.choose(mask, new, 0.0)
-        return sequence.choose(mask, new, h), (None if recompute else (u_r, u_z, u_n), y)
+        return sequence.choose(mask, new, h), (None if recompute else kept, y)
 
     inputs = (sequence.by_time(x), sequence.active(lengths, x.shape[1]))
     h_T, (u, y) = jax.lax.scan(step, op.wide(h0), inputs)
@@ -165,54 +174,49 @@ def backward(
     x, h0, dtype, segment = residual.x, residual.h0, residual.x.dtype, residual.segment
     shapes = {"ys": (*x.shape[:2], h0.shape[1]), "h_T": h0.shape}
     dys, dh_T = op.expect_cotangents(NAME, dy, shapes, dtype)
-    W, b, b_n = op.wide(residual.W), residual.b, residual.b_n
-    h2 = 2 * h0.shape[1]
-    U = op.wide(residual.U)
-    U_rz, U_n = U[:, :h2], U[:, h2:]
-    U_rz_T, U_n_T = U_rz.T, U_n.T  # within the loop XLA would transpose in every step
+    W, U, b, b_n = op.wide(residual.W), op.wide(residual.U), residual.b, residual.b_n
+    columns = [2 * h0.shape[1]]
+    U_T = U.T  # within the loop XLA would transpose in every step
+    U_rz_T, U_n_T = jnp.split(U_T, columns)
     after = residual.reset == "after"
 
     def step(dh_next: jax.Array, inputs: Any) -> tuple[jax.Array, Any]:
-        dy, (r, z, not_z, n), (r_slope, z_slope, n_slope), previous, reset, mask = inputs
+        dy, of_r, of_z, of_n, r, z, mask = inputs
         dh = dy + dh_next
-        delta_n = dh * not_z * n_slope  # (2)
-        delta_z = dh * (previous - n) * z_slope  # (2)
+        delta_n, delta_z = dh * of_n, dh * of_z  # (2)
         if after:
-            dr = delta_n * reset  # (3)
-            added = (delta_n * r) @ U_n_T  # (3)
+            delta_r = delta_n * of_r  # (3), (5)
+            given = jnp.hstack([delta_r, delta_z, delta_n * r]) @ U_T  # (3), (6)
         else:
             dreset = delta_n @ U_n_T  # (4)
-            dr, added = dreset * reset, dreset * r  # (4)
-        delta_rz = jnp.hstack([dr * r_slope, delta_z])  # (5)
-        dh_before = dh * z + delta_rz @ U_rz_T + added  # (6)
-        delta = sequence.choose(mask, jnp.hstack([delta_rz, delta_n]), 0.0)
-        return sequence.choose(mask, dh_before, dh_next), delta
+            delta_r = dreset * of_r  # (4), (5)
+            given = jnp.hstack([delta_r, delta_z]) @ U_rz_T + dreset * r  # (4), (6)
+        delta = jnp.hstack([delta_r, delta_z, delta_n])
+        dh_before = dh * z + given  # (6)
+        return sequence.choose(mask, dh_before, dh_next), sequence.choose(mask, delta, 0.0)
 
     def stretch(dh: jax.Array, steps: Any, start: jax.Array) -> tuple[Any, Any, Any]:
-        x, u, y, dys, masks = steps
+        x, kept, y, dys, masks = steps
         previous = sequence.before(start, y)
-        if u is None:
-            u = _arguments(x, previous, (W, (U_rz, U_n), b, b_n), residual.reset)
-        u_r, u_z, u_n = u
-        r = logistic.sigmoid(u_r)
-        gates = r, logistic.sigmoid(u_z), logistic.sigmoid(-u_z), jnp.tanh(u_n)
-        slopes = (
-            logistic.sigmoid_slope(u_r),
-            logistic.sigmoid_slope(u_z),
-            logistic.tanh_slope(u_n),
-        )
-        # What r multiplies.
-        reset = sequence.biased(previous @ U_n, b_n) if after else previous
-        inputs = (dys, gates, slopes, previous, reset, masks)
-        dh, delta = jax.lax.scan(step, dh, inputs, reverse=True)
-        delta_rz, delta_n = jnp.split(delta, [h2], 2)
+        if kept is None:
+            kept = _arguments(x, previous, (W, U, b, b_n), residual.reset)
+        u_r, u_z, u_n, *q = kept
+        r, z = logistic.sigmoid(u_r), logistic.sigmoid(u_z)
+        of_r = (q[0] if after else previous) * logistic.sigmoid_slope(u_r)  # (5)
+        of_z = (previous - jnp.tanh(u_n)) * logistic.sigmoid_slope(u_z)  # (2)
+        of_n = logistic.sigmoid(-u_z) * logistic.tanh_slope(u_n)  # (2)
+        dh, delta = jax.lax.scan(step, dh, (dys, of_r, of_z, of_n, r, z, masks), reverse=True)
         dW = sequence.outer(x, delta)  # (7)
         db = None if b is None else delta.sum((0, 1))  # (7)
-        dq = delta_n * r if after else delta_n  # (3)
-        dU_rz = sequence.outer(previous, delta_rz)  # (8)
-        dU_n = sequence.outer(previous if after else previous * r, dq)  # (8)
+        delta_rz, delta_n = jnp.split(delta, columns, 2)
+        if after:
+            dq = delta_n * r  # (3)
+            dU = sequence.outer(previous, jnp.dstack([delta_rz, dq]))  # (8)
+        else:
+            dU_rz = sequence.outer(previous, delta_rz)  # (8)
+            dU = jnp.hstack([dU_rz, sequence.outer(previous * r, delta_n)])  # (8)
         db_n = None if b_n is None else dq.sum((0, 1))  # (9)
-        return dh, delta @ W.T, (dW, jnp.hstack([dU_rz, dU_n]), db, db_n)  # (7)
+        return dh, delta @ W.T, (dW, dU, db, db_n)  # (7)
 
     y, masks = sequence.by_time(residual.y), sequence.active(residual.lengths, x.shape[1])
     steps = (sequence.by_time(x), residual.u, y, sequence.by_time(dys), masks)
