@@ -33,7 +33,7 @@ SIDE_BY_SIDE: tuple[Options, ...] = (
     {"padding": "VALID", "dilation": (1, 2)},
     {"padding": ((1, 0), (2, 5))},
     {"padding": ((0, 1), (3, 3))},
-    {"strides": (1, 2)},
+    {"strides": (3, 2)},
     {"strides": (2, 2), "padding": ((0, 1), (1, 1))},
 )
 

@@ -112,6 +112,11 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "convolution/kernels.py": (
+        (
+            "wide = -(-(w + max(before, after)) // strides[1]) * strides[1]",
+            "wide = -(-(w + max(after, before)) // strides[1]) * strides[1]",
+            _WHICHEVER_FIRST,
+        ),
         *(
             (_TAPS.format(">", 1, _PRODUCT, "==", 1), _TAPS.format(*mistake), _TAPS_ARE_RIGHT)
             for mistake in (
@@ -187,13 +192,16 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_WIDE.format("< 32"), _WIDE.format("< 33"), _FLOAT32),
         (_WIDE.format("< 32"), _WIDE.format("< 64"), _NONE_BETWEEN),
     ),
-    "recurrence/gru.py": tuple(
+    "recurrence/gru.py": (
         (
-            _OF_CELL.format("None if recompute else (u_r, u_z, u_n)"),
-            _OF_CELL.format(kept),
-            _FORMED_AGAIN,
-        )
-        for kept in ("(u_r, u_z, u_n) if recompute else None", "None", "(u_r, u_z, u_n)")
+            "U_rz, U_n = jnp.split(U, columns, 1)",
+            "U_rz, U_n = jnp.split(U, columns, -1)",
+            "The second of two axes is the last.",
+        ),
+        *(
+            (_OF_CELL.format("None if recompute else kept"), _OF_CELL.format(kept), _FORMED_AGAIN)
+            for kept in ("kept if recompute else None", "None", "kept")
+        ),
     ),
     "recurrence/lstm.py": tuple(
         (_OF_LSTM.format("None if recompute else u"), _OF_LSTM.format(kept), _FORMED_AGAIN)
