@@ -166,6 +166,25 @@ def test_jax_shares_where_we_are_asked_to() -> None:
 
 
 @every_extremum
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("length", range(1, 7))
+def test_the_first_of_few_entries_and_of_many_gets_all(name: str, axis: int, length: int) -> None:
+    values = np.array([-np.inf, -1.0, 0.0, 1.0, np.inf, np.nan])
+    shape = [40, 2, 3]
+    shape[axis] = length
+    x = np.random.default_rng(length).choice(values, shape)
+    # NumPy, too, takes the first NaN for the extremum, or the first of equal numbers.
+    place = np.expand_dims((x.argmax if name == "reduce_max" else x.argmin)(axis), axis)
+    for keepdims in (False, True):
+        y, dx = pull(name, x, axis=axis, keepdims=keepdims)
+        wanted = np.take_along_axis(x, place, axis)
+        np.testing.assert_array_equal(y, wanted if keepdims else wanted.squeeze(axis))
+        np.testing.assert_array_equal(
+            dx, np.arange(length).reshape([-1 if at == axis else 1 for at in range(3)]) == place
+        )
+
+
+@every_extremum
 def test_infinities_are_entries_and_a_nan_is_the_extremum(name: str) -> None:
     for x in ([1.0, -np.inf, 2.0, np.inf], [1.0, np.nan, np.nan, np.inf]):
         y, dx = pull(name, jnp.asarray(x))

@@ -5,7 +5,8 @@ Forward  yⱼ = max_p x_{jk+p} for p = 0 … k−1: the k pieces of one unit sta
 Derive   x laid out as (*batch, n, k) has yⱼ = max_p xⱼₚ, the maximum over the last axis; where one
          piece p* is the largest ∂yⱼ/∂xᵢₚ = 1[i=j] 1[p=p*], and
   (1) dxⱼₚ = dyⱼ at the largest piece, 0 elsewhere; where c tie, dyⱼ at one or dyⱼ/c at each
-Saved    the places of the chosen pieces, int32, one for each y; for "split" a mask of x's shape.
+Saved    the places of the chosen pieces, one for each y, up to four pieces one byte; for "split" a
+         mask of x's shape.
 Kinks    where pieces tie: `ties="first"`, the default, gives all to the first of them; "split"
          shares equally. Either is a subgradient and sums to dy.
 Source   Goodfellow et al. 2013, "Maxout networks", arXiv:1302.4389

@@ -2,8 +2,8 @@
 
 Ties     "first": of equal entries the first in row-major order gets all.   "split": each of c equal
          entries gets a share of 1/c.   A NaN is larger than every number.
-Saved    "first": the place of the entry along the axes, one int32 for each y.   "split": whether an
-         entry is the largest, one byte for each x.
+Saved    "first": the place of the entry along the axes, one int32 for each y, or one byte if there
+         are few.   "split": whether an entry is the largest, one byte for each x.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int32
+from jaxtyping import Array, Bool, Float, Int, Int8, Int32
 
 from manual_bp import op
 from manual_bp.reductions import axes as axes_of
@@ -22,13 +22,15 @@ CHOICES = ("first", "split")
 
 # The largest number up to which float32 holds every whole one.
 EXACT = 2**24
+# As many entries along an axis, or fewer, are compared one after the other.
+FEW = 4
 
 
 @op.residual
 class Residual:
     """The chosen entries: places along the axes, or a mask; and what x was."""
 
-    chosen: Int32[Array, "*reduced"] | Bool[Array, "*shape"]
+    chosen: Int[Array, "*reduced"] | Bool[Array, "*shape"]
     shape: tuple[int, ...] = op.static()
     dtype: Any = op.static()
     axes: tuple[int, ...] = op.static()
@@ -68,12 +70,32 @@ def largest(
     op.expect_choice(name, "ties", ties, CHOICES)
     axes = axes_of.listed(name, x, axis)
     axes_of.expect_entries(name, x, axes, axis)
+    reduced = axes_of.kept(x.shape, axes, keepdims=keepdims)
+    if ties == "first" and pays_comparing(x.shape, axes):
+        y, place = _first_largest(x, *axes)
+        return y.reshape(reduced), Residual(place, x.shape, x.dtype, axes, keepdims, ties)
     y = x.max(axes, keepdims=True)
     chosen = (x == jnp.broadcast_to(y, x.shape)) | jnp.isnan(x)
     if ties == "first":
         chosen = first_place(chosen, axes)
-    y = y.reshape(axes_of.kept(x.shape, axes, keepdims=keepdims))
-    return y, Residual(chosen, x.shape, x.dtype, axes, keepdims, ties)
+    return y.reshape(reduced), Residual(chosen, x.shape, x.dtype, axes, keepdims, ties)
+
+
+def pays_comparing(shape: Sequence[int], axes: Sequence[int]) -> bool:
+    """Return whether the entries are few along one axis: compared, nothing of them is written."""
+    return len(axes) == 1 and shape[axes[0]] <= FEW
+
+
+def _first_largest(
+    x: Float[Array, "*shape"], axis: int
+) -> tuple[Float[Array, "*reduced"], Int8[Array, "*reduced"]]:
+    """Return the maximum along the axis and its first place."""
+    y, *others = jnp.unstack(op.wide(x), axis=axis)
+    place = jnp.zeros(y.shape, jnp.int8)
+    for number, entry in enumerate(others, 1):
+        better = ~((entry <= y) | jnp.isnan(y))
+        y, place = jnp.where(better, entry, y), jnp.where(better, jnp.int8(number), place)
+    return y.astype(x.dtype), place
 
 
 def pull_back(
@@ -83,6 +105,10 @@ def pull_back(
     shape, axes, chosen = residual.shape, residual.axes, residual.chosen
     reduced = axes_of.kept(shape, axes, keepdims=residual.keepdims)
     dy = op.expect_cotangent(name, dy, reduced, residual.dtype)
+    if residual.ties == "first" and pays_comparing(shape, axes):
+        owed, (axis,) = dy.reshape(chosen.shape), axes
+        parts = [jnp.where(chosen == place, owed, 0) for place in range(shape[axis])]
+        return jnp.stack(parts, axis)
     if residual.ties == "split":
         count = chosen.sum(axes).reshape(dy.shape).astype(op.wide_dtype(dy.dtype))
         dy = (op.wide(dy) / count).astype(dy.dtype)
