@@ -264,6 +264,7 @@ def _side_by_side(
     b, h, w, c = x.shape
     (before, after), reach = around[1], dilation[1] * (W.shape[1] - 1)
     wide = -(-(w + max(before, after)) // strides[1]) * strides[1]
+    sums = op.wide_dtype(x.dtype)
     line = jnp.pad(jnp.einsum("bhwc->hbwc", x), ((0, 0), (0, 0), (0, wide - w), (0, 0)))
     u = jax.lax.conv_general_dilated(
         line.reshape(h, b * wide, c)[None],
@@ -272,7 +273,7 @@ def _side_by_side(
         (around[0], (before, reach - before)),
         rhs_dilation=dilation,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        preferred_element_type=op.wide_dtype(x.dtype),
+        preferred_element_type=sums,
     )
     images = u.reshape(u.shape[1], b, wide // strides[1], u.shape[3])
     count = (w + before + after - reach - 1) // strides[1] + 1
