@@ -146,6 +146,15 @@ def again(x: jax.Array) -> jax.Array:
     return jax.lax.optimization_barrier(x)
 
 
+def zero_after(x: jax.Array) -> jax.Array:
+    """Return 0, an integer, in words that no compiler sees through before x is known.
+
+    What is read from there on is not read, reordered and kept while others wait.
+    """
+    one = x.reshape(-1)[:1]
+    return ((one < 0) & (one > 0)).any().astype(jnp.int32)
+
+
 def in_dtype(tree: Any, dtype: Any) -> Any:
     """Return a pytree with every floating array in the dtype, and all else as it is."""
     return jax.tree.map(

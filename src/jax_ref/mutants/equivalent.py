@@ -17,7 +17,6 @@ _EVEN_LENGTH = (
     "The stages come in pairs: the last stands at an odd place, which the step of 2 skips."
 )
 
-_SUMMED = "In how many pieces a sum is taken changes nothing but its rounding."
 _ROUNDED_PIECES = (
     "In half precision each of the few pieces is rounded, not their sum alone: of gradients that "
     "are rounded themselves no check can tell."

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from manual_bp import op, windows
 from manual_bp.windows import Windows
@@ -179,7 +179,7 @@ def _pieces(
     if not pays_in_pieces(x):
         yield x, dy
         return
-    start = pays_to_wait_for(dy)
+    start = op.zero_after(dy)
     for some in jnp.array_split(dy, min(len(x) // SAMPLES, PIECES)):
         yield jax.lax.dynamic_slice_in_dim(x, start, len(some)), some
         start += len(some)
@@ -188,12 +188,6 @@ def _pieces(
 def pays_in_pieces(x: Float[Array, "b *size n"]) -> bool:
     """Return whether a batch is large enough to be cut, and the machine one that this is for."""
     return len(x) >= MANY and jax.default_backend() == "cpu"
-
-
-def pays_to_wait_for(dy: Float[Array, "b *count m"]) -> Int[Array, ""]:
-    """Return 0, in words that no compiler sees through: what starts there starts after dy."""
-    one = dy.reshape(-1)[:1]
-    return ((one < 0) & (one > 0)).any().astype(jnp.int32)
 
 
 def turned(W: Float[Array, "*kernel n m"], groups: int) -> Float[Array, "*kernel k c"]:

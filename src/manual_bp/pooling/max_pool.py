@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, UInt
 
 from manual_bp import op, windows
 from manual_bp.pooling.slide import slide
+from manual_bp.reductions import extremum
 from manual_bp.resampling import blocks
 from manual_bp.windows import Numbers, Padding, Tap, Windows
 
@@ -84,7 +85,7 @@ def _first_largest(x: jax.Array, over: Windows) -> tuple[jax.Array, jax.Array]:
     narrow = np.min_scalar_type(len(others))
     winner, seen = jnp.zeros(y.shape, narrow), over.inside(first)
     for k, (tap, candidate) in enumerate(others, start=1):
-        better = ~((candidate <= y) | jnp.isnan(y))
+        better = extremum.overtakes(candidate, y)
         fresh = over.inside(tap) & ~seen
         if fresh.any():  # else −∞ in x would lose to padding that came before it
             better = better | fresh

@@ -38,6 +38,11 @@ class Residual:
     ties: Ties = op.static()
 
 
+def overtakes(entry: Float[Array, "*shape"], y: Float[Array, "*shape"]) -> Bool[Array, "*shape"]:
+    """Return where an entry is larger than y, the largest before it."""
+    return ~((entry <= y) | jnp.isnan(y))
+
+
 def first_place(chosen: Bool[Array, "*shape"], axes: Sequence[int]) -> Int32[Array, "*reduced"]:
     """Return the first place along the axes where an entry is chosen, as one of them is.
 
@@ -93,7 +98,7 @@ def _first_largest(
     y, *others = jnp.unstack(op.wide(x), axis=axis)
     place = jnp.zeros(y.shape, jnp.int8)
     for number, entry in enumerate(others, 1):
-        better = ~((entry <= y) | jnp.isnan(y))
+        better = overtakes(entry, y)
         y, place = jnp.where(better, entry, y), jnp.where(better, jnp.int8(number), place)
     return y.astype(x.dtype), place
 
