@@ -152,7 +152,7 @@ def zero_after(x: jax.Array) -> jax.Array:
     What is read from there on is not read, reordered and kept while others wait.
     """
     one = x.reshape(-1)[:1]
-    return ((one < 0) & (one > 0)).any().astype(jnp.int32)
+    return (jnp.isnan(one) & jnp.isfinite(one)).any().astype(jnp.int32)
 
 
 def in_dtype(tree: Any, dtype: Any) -> Any:

@@ -505,7 +505,7 @@ def test_a_kernels_gradient_takes_the_form_that_is_faster(
     assert came.count("conv_general_dilated") == convolutions + 1  # and that of dx
 
 
-@pytest.mark.parametrize("first", [np.nan, np.inf, -np.inf, 0.0, -2.0])
+@pytest.mark.parametrize("first", [np.nan, np.inf, -np.inf, 0.0, 0.5, 2.0, -2.0])
 def test_the_gradients_pieces_are_all_of_the_batch_whatever_its_cotangent(first: float) -> None:
     x, W = random(40, 3, 4, 2), random(2, 3, 2, 3, seed=1)
     dy = random(40, 3, 4, 3, seed=2).at[0, 0, 0, 0].set(first)

@@ -21,6 +21,7 @@ _ROUNDED_PIECES = (
     "In half precision each of the few pieces is rounded, not their sum alone: of gradients that "
     "are rounded themselves no check can tell."
 )
+_NEVER = "No entry is NaN and finite, whichever are asked."
 _BY_GROUPS = "A product by groups, of one group, is the product."
 _PRODUCT = "math.prod(over.kernel)"
 _OF_PIECE = "some, d, over.dilation, around, rhs_dilation=over.strides, dimension_numbers=numbers"
@@ -190,6 +191,10 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_WIDE.format("< 32"), _WIDE.format("<= 32"), _FLOAT32),
         (_WIDE.format("< 32"), _WIDE.format("< 33"), _FLOAT32),
         (_WIDE.format("< 32"), _WIDE.format("< 64"), _NONE_BETWEEN),
+        *(
+            ("one = x.reshape(-1)[:1]", f"one = x.reshape(-1)[{part}]", _NEVER)
+            for part in ("1:1", ":0", ":2")
+        ),
     ),
     "recurrence/gru.py": (
         (
