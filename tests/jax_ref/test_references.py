@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jax_ref.references import activations, dense, gates, losses, models, regularization
+from jax_ref.references import activations, dense, gates, losses, models, regularization, stacks
 
 U = np.array([-6.0, -1.5, -1e-3, 1e-3, 0.7, 5.0])
 
@@ -185,7 +185,7 @@ def test_the_gradient_of_a_probe_is_delta() -> None:
 
 
 def test_a_chain_is_its_stages_one_after_the_other() -> None:
-    y = models.chain([(2.0,), ()], jnp.asarray([3.0]), stages=[lambda x, k: k * x, jnp.square])
+    y = stacks.chain([(2.0,), ()], jnp.asarray([3.0]), stages=[lambda x, k: k * x, jnp.square])
     assert y.tolist() == [36]
 
 

@@ -17,14 +17,6 @@ SIZES = (
     {"batch": (0,), "n": 3},
 )
 CURVED = tuple(sizes for sizes in SIZES if sizes["n"] != 1)
-SEQUENCES = (
-    {"batch": (4,), "t": 6, "v": 5, "s": 3},
-    {"batch": (), "t": 3, "v": 2, "s": 1},
-    {"batch": (2, 3), "t": 4, "v": 3, "s": 2},
-    {"batch": (1,), "t": 1, "v": 4, "s": 0},
-    {"batch": (3,), "t": 0, "v": 1, "s": 2},
-    {"batch": (0,), "t": 2, "v": 3, "s": 1},
-)
 WEIGHTS = (0.5, 2.0, 0.25, 1.5)
 SMOOTHED: Options = {"class_weights": WEIGHTS, "label_smoothing": 0.2}
 BATCHES = ({"batch": (5,)}, {"batch": (2, 3)}, {"batch": ()})
@@ -44,7 +36,7 @@ def _fits(sizes: Sizes, options: Options) -> bool:
     return options.get("reduction", "mean") != "mean" or 0 not in sizes["batch"]
 
 
-def _fits_few(sizes: Sizes, options: Options) -> bool:
+def fits_few(sizes: Sizes, options: Options) -> bool:
     """Return whether the option goes with the size: all with one long batch, "none" with any."""
     batch = sizes["batch"]
     return options["reduction"] == "none" or (len(batch) == 1 and batch[0] > 1)
@@ -52,7 +44,7 @@ def _fits_few(sizes: Sizes, options: Options) -> bool:
 
 def _fits_cosine(sizes: Sizes, options: Options) -> bool:
     """Return the same, but for single numbers, which cannot turn, where ε is to be seen."""
-    return _fits_few(sizes, options) and (sizes["n"] != 1 or "epsilon" in options)
+    return fits_few(sizes, options) and (sizes["n"] != 1 or "epsilon" in options)
 
 
 def _with_setting(name: str, value: float, **others: float) -> tuple[Options, ...]:
@@ -187,23 +179,6 @@ def _pairs(rng: np.random.Generator, batch: tuple[int, ...], n: int) -> tuple:
     return first, first + apart, rng.choice([0.0, 1.0, 0.3], batch)
 
 
-def _sequences(rng: np.random.Generator, batch: tuple[int, ...], t: int, v: int, s: int) -> tuple:
-    """Return logits, labels that are no 0, often twice in a row, and lengths that leave a path."""
-    labels = rng.integers(min(1, v - 1), min(v, 3), (*batch, s), np.int32)
-    label_lengths = rng.integers(0, min(s, (t + 1) // 2) + 1 if v > 1 else 1, batch, np.int32)
-    least = np.maximum(2 * label_lengths - 1, 0)
-    logit_lengths = rng.integers(least, t + 1, dtype=np.int32)
-    return normal(rng, *batch, t, v), labels, logit_lengths, label_lengths
-
-
-def _whole_sequences(
-    rng: np.random.Generator, batch: tuple[int, ...], t: int, v: int, s: int
-) -> tuple:
-    """Return logits and labels that are no 1, and no lengths."""
-    labels = rng.integers(1, v, (*batch, s), np.int32)
-    return normal(rng, *batch, t, v), np.where(labels == 1, 0, labels), None, None
-
-
 _VARIANTS: tuple[tuple[str, str, Callable[..., tuple], Sizes | None], ...] = (
     ("squared_error", "", _real_targets, MATRIX),
     ("binary_cross_entropy", "soft targets", _soft_targets, None),
@@ -245,37 +220,12 @@ _few = tuple(
         bench=((timed, REDUCTIONS[0]),),
     )
     for name, draw, options, sizes, fits, timed in (
-        ("negative_log_likelihood", _labels, REDUCTIONS, SIZES, _fits_few, MATRIX),
-        ("multiclass_hinge", _scores, _with_setting("margin", 0.5), SIZES, _fits_few, MATRIX),
+        ("negative_log_likelihood", _labels, REDUCTIONS, SIZES, fits_few, MATRIX),
+        ("multiclass_hinge", _scores, _with_setting("margin", 0.5), SIZES, fits_few, MATRIX),
         ("cosine", _real_targets, _with_setting("epsilon", 0.3), CURVED, _fits_cosine, MATRIX),
-        ("focal", _hard_targets, _with_setting("gamma", 1.5, alpha=0.3), SIZES, _fits_few, MATRIX),
-        ("triplet", _triplets, _with_setting("margin", 0.5), SIZES, _fits_few, VECTORS),
-        ("contrastive", _pairs, _with_setting("margin", 0.5), SIZES, _fits_few, VECTORS),
-    )
-)
-
-_ctc = tuple(
-    Case(
-        "ctc",
-        manual_bp.ctc,
-        references.losses.ctc,
-        draw,
-        sizes,
-        options=options,
-        variant=variant,
-        fits=_fits_few,
-        tolerance=1e-10,
-        bench=bench,
-    )
-    for variant, draw, sizes, options, bench in (
-        (
-            "lengths",
-            _sequences,
-            SEQUENCES,
-            REDUCTIONS,
-            (({"batch": (16,), "t": 128, "v": 64, "s": 32}, REDUCTIONS[0]),),
-        ),
-        ("blank 1", _whole_sequences, SEQUENCES[:2], ({"reduction": "none", "blank": 1},), ()),
+        ("focal", _hard_targets, _with_setting("gamma", 1.5, alpha=0.3), SIZES, fits_few, MATRIX),
+        ("triplet", _triplets, _with_setting("margin", 0.5), SIZES, fits_few, VECTORS),
+        ("contrastive", _pairs, _with_setting("margin", 0.5), SIZES, fits_few, VECTORS),
     )
 )
 
@@ -359,4 +309,4 @@ _special = (
     ),
 )
 
-cases = (*_everywhere, *_few, *_ctc, *_special)
+cases = (*_everywhere, *_few, *_special)

@@ -85,7 +85,7 @@ def _functions(stages: tuple[Stage, ...]) -> list[Callable[..., Any]]:
 
 
 def _chain_reference(parameters: Any, x: Any, *, stages: tuple[Stage, ...]) -> Any:
-    return references.models.chain(parameters, x, stages=_functions(stages))
+    return references.stacks.chain(parameters, x, stages=_functions(stages))
 
 
 def _skipped(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -> tuple[Any, ...]:
@@ -94,7 +94,7 @@ def _skipped(rng: np.random.Generator, batch: tuple[int, ...], n: int, m: int) -
 
 
 def _skip_reference(x: Any, parameters: Any, *, stages: tuple[Stage, ...]) -> Any:
-    return references.models.skip(x, parameters, stages=_functions(stages))
+    return references.stacks.skip(x, parameters, stages=_functions(stages))
 
 
 STACK_SIZES: tuple[Sizes, ...] = (
@@ -124,7 +124,7 @@ def _stack_reference(
     parameters: Any, x: Any, *, layer: tuple[Stage, ...], segment: int | None = None
 ) -> Any:
     del segment
-    return references.models.layer_stack(parameters, x, layer=_functions(layer))
+    return references.stacks.layer_stack(parameters, x, layer=_functions(layer))
 
 
 def _reversible(
@@ -138,7 +138,7 @@ def _reversible(
 def _reversible_reference(
     *given: Any, f: tuple[Stage, ...], g: tuple[Stage, ...]
 ) -> tuple[Any, Any]:
-    return references.models.reversible_stack(*given, f=_functions(f), g=_functions(g))
+    return references.stacks.reversible_stack(*given, f=_functions(f), g=_functions(g))
 
 
 def _there_and_back(x1: Any, x2: Any) -> tuple[tuple[Any, Any], None]:

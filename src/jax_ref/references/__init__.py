@@ -15,6 +15,7 @@ from jax_ref.references import (
     reductions,
     regularization,
     resampling,
+    stacks,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "reductions",
     "regularization",
     "resampling",
+    "stacks",
 ]
