@@ -27,8 +27,9 @@ from jaxtyping import Array, Float
 from manual_bp import op, windows
 from manual_bp.windows import Windows
 
-# Channels of input and output of images that are laid side by side, and places of the long image.
-FEW, MANY_CHANNELS, PLACES = 32, 128, 512
+# Channels of input and output of images that are laid side by side, and the products that a line of
+# the long image takes.
+FEW, MANY_CHANNELS, PRODUCTS = 32, 128, 2**22
 # A batch of `MANY` samples or more is cut into at most `PIECES` pieces, of at least `SAMPLES`.
 MANY, SAMPLES, PIECES = 32, 8, 8
 
@@ -239,8 +240,9 @@ def pays_side_by_side(
     if not 0 <= min(before, after) <= reach:
         return False
     outputs = len(x) * (x.shape[2] + max(before, after)) // strides[-1]
-    channels = W.shape[2:]
-    return outputs >= PLACES and min(channels) >= FEW and max(channels) < MANY_CHANNELS
+    few, many = sorted(W.shape[2:])
+    fits = FEW <= few < MANY_CHANNELS and many <= MANY_CHANNELS
+    return fits and outputs * math.prod(W.shape) >= PRODUCTS
 
 
 def _side_by_side(
