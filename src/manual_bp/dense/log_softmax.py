@@ -34,25 +34,15 @@ class Residual:
 def log_normalise(
     u: Float[Array, "*shape"], axis: int, temperature: float = 1.0
 ) -> Float[Array, "*shape"]:
-    """Return log-softmax(u/τ) in the dtype of `u`, without checks: the value that losses share."""
-    m, log_total = normaliser(u, axis, temperature)
-    return (u - m) / temperature - log_total
+    """Return log-softmax(u/τ) in the dtype of `u`, without checks: the value that losses share.
 
-
-def normaliser(
-    u: Float[Array, "*shape"], axis: int, temperature: float = 1.0
-) -> tuple[Float[Array, "*ones"], Float[Array, "*ones"]]:
-    """Return max u and ln Σ e^c over the axis, which stays, of size 1: y is c less the second.
-
-    With t = 1 at a maximum and 0 elsewhere the sum is 1 + Σ (e^c − t) + (Σ t − 1). The two t are
-    written in different words, of which XLA's CPU code takes each sum without writing out its
-    terms (docs/FORMS.md).
+    With t = ⌊e^c⌋, 1 at a maximum and 0 elsewhere, the sum is 1 + Σ (e^c − t) + (Σ t − 1).
     """
-    m = u.max(axis, keepdims=True, initial=-jnp.inf)
-    c = (u - m) / temperature
-    below = (jnp.exp(c) - (1 + jnp.floor(jnp.maximum(c, -1)))).sum(axis, keepdims=True)
-    maxima = (1 - jnp.ceil(jnp.minimum(jnp.abs(c), 1))).sum(axis, keepdims=True)
-    return m, jnp.log1p(below + (maxima - 1))
+    c = (u - u.max(axis, keepdims=True, initial=-jnp.inf)) / temperature
+    e = jnp.exp(c)
+    maximal = jnp.floor(e)
+    below, maxima = ((e - maximal).sum(axis, keepdims=True), maximal.sum(axis, keepdims=True))
+    return c - jnp.log1p(below + (maxima - 1))
 
 
 def forward(

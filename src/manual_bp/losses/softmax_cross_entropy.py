@@ -15,7 +15,9 @@ Derive   ln p = log_softmax(u), whose rule is du = dy − p Σ dy; here dy = −
          near 0, and for an integer label it is had from the sum over the other classes,
   (4) ln Σ e^c = log1p(Σ_{j≠k} e^(cⱼ) + expm1(c_k))               at an integer label k
          which keeps every digit where c_k = 0, and where c_k < 0 a sum over others of 1 or more.
-Saved    u, labels, and of each sample max u and ln Σ e^(u − max u), of which ln p is had again.
+Saved    labels; u, and of each sample max u and ln Σ e^c, of which ln p is had again. If s is 1 at
+         an integer label and 0 elsewhere, of each sample Σ e^c and ln p_k, and e^c of the other
+         classes; in half precision, where that would take twice the memory, u and max u.
 Kinks    none.
 Extremes ℓ and du are finite and correct for u = ±1e4. Of a class with p = 0 and label 0 dt is dℓ
          times the largest number. Half precision is computed in float32 and rounded once.
@@ -32,7 +34,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from manual_bp import op
-from manual_bp.dense.log_softmax import normaliser
 from manual_bp.losses import labels as labelling
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
@@ -51,6 +52,18 @@ class Residual:
     class_weights: tuple[float, ...] | None = op.static()
     label_smoothing: float = op.static()
     ignored_label: int | None = op.static()
+    reduction: Reduction = op.static()
+
+
+@op.residual
+class OneLabel:
+    """e^(u − m) but for the label's, or in half precision u; m, Σ e^(u − m), ln p_k and k."""
+
+    kept: Float[Array, "*batch v"]
+    maximum: Float[Array, "*batch 1"]
+    total: Float[Array, "*batch 1"]
+    log_p: Float[Array, "*batch 1"]
+    labels: Integer[Array, "*batch"]
     reduction: Reduction = op.static()
 
 
@@ -73,20 +86,10 @@ def _weighted(x: jax.Array, class_weights: tuple[float, ...] | None) -> jax.Arra
     return x * jnp.broadcast_to(jnp.asarray(class_weights, x.dtype), x.shape)
 
 
-def _log_p(residual: Residual, logits: jax.Array) -> jax.Array:
-    """Return ln p of the logits, or of one of each sample."""
-    return (op.wide(logits) - residual.maximum) - residual.log_total
-
-
 def _bounded_log_p(residual: Residual, s: jax.Array) -> jax.Array:
     """Return ln p, where s = 0 the least number for −∞, so that s ln p is 0: one for all uses."""
-    log_p = _log_p(residual, residual.logits)
+    log_p = (op.wide(residual.logits) - residual.maximum) - residual.log_total
     return jnp.where(s == 0, jnp.maximum(log_p, jnp.finfo(s.dtype).min), log_p)
-
-
-def _log_p_of_label(residual: Residual) -> jax.Array:
-    """Return ln p of the label of each sample, (*batch, 1), NaN for one that is no class."""
-    return _log_p(residual, labelling.at_label(residual.logits, residual.labels)[..., None])
 
 
 def _targets(residual: Residual) -> tuple[jax.Array, jax.Array | None]:
@@ -114,16 +117,6 @@ def _of_one_label(
     return integer and (class_weights, ignored_label) == (None, None) and not label_smoothing
 
 
-def _around_label(logits: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return max u and ln Σ e^(u − max u) of each sample, (*batch, 1), NaN without a label."""
-    u = op.wide(logits)
-    m = u.max(-1, keepdims=True, initial=-jnp.inf)
-    at_label, _ = labelling.one_hot(labels, u.shape[-1])
-    others = jnp.where(at_label, 0, jnp.exp(u - m)).sum(-1, keepdims=True)
-    c_k = op.wide(labelling.at_label(logits, labels))[..., None] - m
-    return m, jnp.log1p(others + jnp.expm1(c_k))  # (4)
-
-
 def forward(
     logits: Float[Array, "*batch v"],
     labels: Integer[Array, "*batch"] | Float[Array, "*batch v"],
@@ -132,7 +125,7 @@ def forward(
     label_smoothing: float = 0.0,
     ignored_label: int | None = None,
     reduction: Reduction = "mean",
-) -> tuple[Float[Array, "*reduced"], Residual]:
+) -> tuple[Float[Array, "*reduced"], Residual | OneLabel]:
     """Return −Σ s ln softmax(logits) per sample, reduced over the batch, and the residual.
 
     Args:
@@ -162,32 +155,57 @@ def forward(
             expected = "None for labels that are not integers"
             raise ValueError(op.complaint(NAME, "ignored_label", expected, ignored_label))
         reductions.expect_pair(NAME, "logits", "labels", logits, labels, reduction)
-    one_label = _of_one_label(labels, class_weights, label_smoothing, ignored_label)
-    m, log_total = _around_label(logits, labels) if one_label else normaliser(op.wide(logits), -1)
+    if _of_one_label(labels, class_weights, label_smoothing, ignored_label):
+        return _at_one_label(logits, labels, reduction)
+    m, log_total = _around_maximum(op.wide(logits))
     residual = Residual(
         logits, m, log_total, labels, class_weights, label_smoothing, ignored_label, reduction
     )
-    counted = None
-    if one_label:
-        losses = -_log_p_of_label(residual).squeeze(-1)
-    else:
-        s, counted = _targets(residual)
-        losses = -(s * _bounded_log_p(residual, s)).sum(-1)
+    s, counted = _targets(residual)
+    losses = -(s * _bounded_log_p(residual, s)).sum(-1)
     return reductions.reduce(losses, reduction, logits.dtype, counted), residual
 
 
+def _around_maximum(
+    u: Float[Array, "*batch v"],
+) -> tuple[Float[Array, "*batch 1"], Float[Array, "*batch 1"]]:
+    """Return m = max u and ln Σ e^(u − m) of each sample.
+
+    With t = 1 at a maximum and 0 elsewhere the sum is 1 + Σ (e^c − t) + (Σ t − 1). The two t are
+    written in different words, of which XLA's CPU code takes each sum without writing out its
+    terms (docs/FORMS.md).
+    """
+    m = u.max(-1, keepdims=True, initial=-jnp.inf)
+    c = u - m
+    below = (jnp.exp(c) - (1 + jnp.floor(jnp.maximum(c, -1)))).sum(-1, keepdims=True)
+    maxima = u.shape[-1] + jnp.sign(c).sum(-1, keepdims=True)
+    return m, jnp.log1p(below + (maxima - 1))
+
+
+def _at_one_label(
+    logits: jax.Array, labels: jax.Array, reduction: Reduction
+) -> tuple[jax.Array, OneLabel]:
+    """Return what `forward` does, where s is 1 at an integer label and 0 elsewhere."""
+    u = op.wide(logits)
+    m = u.max(-1, keepdims=True, initial=-jnp.inf)
+    at_label, _ = labelling.one_hot(labels, u.shape[-1])
+    others = jnp.where(at_label, 0, jnp.exp(u - m))
+    rest = others.sum(-1, keepdims=True)
+    c_k = op.wide(labelling.at_label(logits, labels))[..., None] - m
+    log_p = c_k - jnp.log1p(rest + jnp.expm1(c_k))  # (4)
+    kept = others if others.dtype == logits.dtype else logits
+    residual = OneLabel(kept, m, rest + jnp.exp(c_k), log_p, labels, reduction)
+    return reductions.reduce(-log_p.squeeze(-1), reduction, logits.dtype), residual
+
+
 def backward(
-    residual: Residual, dy: Float[Array, "*reduced"]
+    residual: Residual | OneLabel, dy: Float[Array, "*reduced"]
 ) -> tuple[Float[Array, "*batch v"], Float[Array, "*batch v"] | None]:
     """Return (dlogits, dlabels); dlabels is None for integer labels."""
+    if isinstance(residual, OneLabel):
+        return _pull_to_one_label(residual, dy), None
     logits, labels = residual.logits, residual.labels
     dtype, batch = logits.dtype, logits.shape[:-1]
-    settings = residual.class_weights, residual.label_smoothing, residual.ignored_label
-    if _of_one_label(labels, *settings):
-        dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype)
-        of_label = dl * jnp.expm1(_log_p_of_label(residual))  # (3)
-        each = dl * jnp.exp(_log_p(residual, logits))
-        return labelling.with_label(each, labels, of_label).astype(dtype), None
     s, counted = _targets(residual)
     dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype, counted)
     log_p = _bounded_log_p(residual, s)
@@ -199,3 +217,13 @@ def backward(
     by_t = (1 - residual.label_smoothing) * log_p
     dlabels = -dl * _weighted(by_t, residual.class_weights)  # (2)
     return dlogits.astype(dtype), dlabels.astype(dtype)
+
+
+def _pull_to_one_label(residual: OneLabel, dy: jax.Array) -> jax.Array:
+    """Return dlogits of `_at_one_label`."""
+    kept, dtype = residual.kept, residual.kept.dtype
+    dl = reductions.per_sample(NAME, dy, residual.reduction, kept.shape[:-1], dtype)
+    others = kept if dl.dtype == dtype else jnp.exp(op.wide(op.again(kept)) - residual.maximum)
+    each = others * (dl / residual.total)  # (1)
+    of_label = dl * jnp.expm1(residual.log_p)  # (3)
+    return labelling.with_label(each, residual.labels, of_label).astype(dtype)
