@@ -32,15 +32,15 @@ class Residual:
     """Which pairs are alike, their distance and their difference."""
 
     alike: Float[Array, "*batch"]
-    d: Float[Array, "*batch 1"]
+    d: Float[Array, "*batch"]
     e: Float[Array, "*batch n"]
     margin: float = op.static()
     reduction: Reduction = op.static()
 
 
 def _parts(alike: jax.Array, d: jax.Array, margin: float) -> tuple[jax.Array, jax.Array]:
-    """Return t with a last axis of size 1, and h."""
-    return op.wide(alike)[..., None], jnp.maximum(margin - d, 0)
+    """Return t and h in the dtype of sums."""
+    return op.wide(alike), jnp.maximum(margin - d, 0)
 
 
 def forward(
@@ -71,7 +71,7 @@ def forward(
     op.expect_shape(NAME, "alike", alike, first.shape[:-1], f"for first of shape {first.shape}")
     d, e = distance.between(first, second)
     t, h = _parts(alike, d, margin)
-    losses = (t * d**2 / 2 + (1 - t) * h**2 / 2)[..., 0]
+    losses = t * d**2 / 2 + (1 - t) * h**2 / 2
     loss = reductions.reduce(losses, reduction, first.dtype)
     return loss, Residual(alike, d, e, margin, reduction)
 
@@ -81,9 +81,9 @@ def backward(
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"], Float[Array, "*batch"]]:
     """Return (dfirst, dsecond, dalike)."""
     alike, d = residual.alike, residual.d
-    dl = reductions.per_sample(NAME, dy, residual.reduction, alike.shape, alike.dtype)
+    dl = reductions.per_sample(NAME, dy, residual.reduction, alike.shape, alike.dtype)[..., 0]
     t, h = _parts(alike, d, residual.margin)
     slope = dl * (t - (1 - t) * h * distance.inverse(d))  # (1)
-    dfirst = (slope * residual.e).astype(alike.dtype)  # (1)
-    dalike = (dl * (d**2 - h**2) / 2).squeeze(-1)  # (2)
+    dfirst = distance.along(slope, residual.e).astype(alike.dtype)  # (1)
+    dalike = dl * (d**2 - h**2) / 2  # (2)
     return dfirst, -dfirst, dalike.astype(alike.dtype)

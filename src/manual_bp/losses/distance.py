@@ -1,6 +1,6 @@
 """The Euclidean distance that the losses of pairs and triplets share.
 
-Shapes   a, b, e: (*batch, n)   d: (*batch, 1)
+Shapes   a, b, e: (*batch, n)   d: (*batch,)
 Forward  e = a − b,   d = √(Σ e²)                                                  Σ over n
 Derive   ∂d/∂a = 2e / (2d) = e/d, and ∂d/∂b = −e/d. At d = 0 every vector of norm 1 or less is a
          subgradient: 0, the middle, is chosen. So 1/d is taken, one division a sample, and 0 for
@@ -15,12 +15,20 @@ from manual_bp import op
 
 def between(
     a: Float[Array, "*batch n"], b: Float[Array, "*batch n"]
-) -> tuple[Float[Array, "*batch 1"], Float[Array, "*batch n"]]:
-    """Return d and e, in float32 for half precision."""
-    e = op.wide(a) - op.wide(b)
-    return jnp.sqrt((e**2).sum(-1, keepdims=True)), e
+) -> tuple[Float[Array, "*batch"], Float[Array, "*batch n"]]:
+    """Return d and e, in float32 for half precision.
+
+    Of one e for both uses XLA's CPU code would write it out before it is summed.
+    """
+    d = jnp.sqrt(((op.wide(a) - op.wide(b)) ** 2).sum(-1))
+    return d, op.wide(op.again(a)) - op.wide(op.again(b))
 
 
-def inverse(d: Float[Array, "*batch 1"]) -> Float[Array, "*batch 1"]:
+def inverse(d: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
     """Return 1/d, and 0 for d = 0."""
     return 1 / jnp.where(d == 0, jnp.inf, d)
+
+
+def along(slope: Float[Array, "*batch"], e: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
+    """Return e times each sample's slope, which is formed once a sample, not for every entry."""
+    return op.again(slope)[..., None] * e

@@ -34,8 +34,8 @@ class Residual:
 
     e: Float[Array, "*batch n"]
     f: Float[Array, "*batch n"]
-    over_near: Float[Array, "*batch 1"]
-    over_far: Float[Array, "*batch 1"]
+    over_near: Float[Array, "*batch"]
+    over_far: Float[Array, "*batch"]
     dtype: Any = op.static()
     reduction: Reduction = op.static()
 
@@ -71,7 +71,7 @@ def forward(
     near, e = distance.between(anchor, positive)
     far, f = distance.between(anchor, negative)
     missing = near - far + margin
-    losses = jnp.maximum(missing, 0)[..., 0]
+    losses = jnp.maximum(missing, 0)
     held = (missing > 0).astype(e.dtype)
     loss = reductions.reduce(losses, reduction, anchor.dtype)
     over_near, over_far = (held * distance.inverse(d) for d in (near, far))
@@ -83,7 +83,10 @@ def backward(
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"], Float[Array, "*batch n"]]:
     """Return (danchor, dpositive, dnegative)."""
     e, f, dtype = residual.e, residual.f, residual.dtype
-    dl = reductions.per_sample(NAME, dy, residual.reduction, e.shape[:-1], dtype)
-    u, w = dl * residual.over_near * e, dl * residual.over_far * f  # (1)
+    dl = reductions.per_sample(NAME, dy, residual.reduction, e.shape[:-1], dtype)[..., 0]
+    u, w = (
+        distance.along(dl * over, of)
+        for over, of in ((residual.over_near, e), (residual.over_far, f))
+    )  # (1)
     danchor, dpositive, dnegative = u - w, -u, w  # (2)
     return danchor.astype(dtype), dpositive.astype(dtype), dnegative.astype(dtype)
