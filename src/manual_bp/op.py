@@ -137,13 +137,22 @@ def wide(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x.dtype))
 
 
-def again(x: jax.Array) -> jax.Array:
-    """Return x; what is computed of it is computed anew.
+def again(x: Any) -> Any:
+    """Return x, an array or a pytree; what is computed of it is computed anew.
 
     Where a compiler sees a forward and a backward that form the same of x, it would form that once,
     write it out and keep it in between.
     """
     return jax.lax.optimization_barrier(x)
+
+
+def own(value: float, dtype: Any) -> jax.Array:
+    """Return a number of the dtype that a compiler takes for no other's.
+
+    Of one that the terms of a sum share with others XLA's CPU code writes out an array.
+    """
+    number: jax.Array = again(jnp.asarray(value, dtype))
+    return number
 
 
 def zero_after(x: jax.Array) -> jax.Array:

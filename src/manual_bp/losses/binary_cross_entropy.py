@@ -3,7 +3,7 @@
 Shapes   logits z, targets t: (*batch, n)   ℓ: (*batch,)
 Forward  p = σ(z),   ℓ = −Σ [t ln p + (1−t) ln(1−p)]                              Σ over n
          With −ln p = softplus(−z) = softplus(z) − z and −ln(1−p) = softplus(z):
-           ℓ = Σ [softplus(z) − t z] = Σ [log1p(e^(−|z|)) + (1−t) z for z > 0, − t z elsewhere]
+           ℓ = Σ [softplus(z) − t z] = Σ [log1p(e^(−|z|)) + (1−t) max(z, 0) − t min(z, 0)]
          The last form does not cancel where t is 0 or 1, however small the loss.
 Derive   softplus' = σ, so
            ∂ℓ/∂z = σ(z) − t = (1−t) σ(z) − t (1 − σ(z)) = (1−t) σ(z) − t σ(−z)
@@ -56,7 +56,8 @@ def forward(
     logits, targets = op.floating(NAME, logits=logits, targets=targets)
     reductions.expect_pair(NAME, "logits", "targets", logits, targets, reduction)
     z, t = op.wide(logits), op.wide(targets)
-    linear = jnp.where(z > 0, (1 - t) * z, -t * z)
+    one, zero = op.own(1.0, z.dtype), op.own(0.0, z.dtype)
+    linear = (one - t) * jnp.maximum(z, zero) - t * jnp.minimum(z, zero)
     losses = (jnp.log1p(jnp.exp(-jnp.abs(z))) + linear).sum(-1)
     return reductions.reduce(losses, reduction, logits.dtype), Residual(logits, targets, reduction)
 

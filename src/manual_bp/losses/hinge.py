@@ -63,7 +63,8 @@ def backward(
     """Return (dscores, dtargets)."""
     s, t, dtype = op.wide(residual.scores), op.wide(residual.targets), residual.scores.dtype
     dl = reductions.per_sample(NAME, dy, residual.reduction, s.shape[:-1], dtype)
-    # In the words of the forward: a comparison would make XLA write out an array more.
-    dm = -dl * jnp.sign(jnp.maximum(1 - t * s, 0))  # (1)
+    # By the sign of max(0, m): a comparison would make XLA write out an array.
+    one, zero = op.own(1.0, t.dtype), op.own(0.0, t.dtype)
+    dm = -dl * jnp.sign(jnp.maximum(one - t * s, zero))  # (1)
     dscores, dtargets = dm * t, dm * s  # (2) (3)
     return dscores.astype(dtype), dtargets.astype(dtype)

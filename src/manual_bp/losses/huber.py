@@ -63,7 +63,8 @@ def forward(
     near = jnp.minimum(size, delta)
     losses = (near * (size - near / 2)).sum(-1)
     loss = reductions.reduce(losses, reduction, prediction.dtype)
-    return loss, Residual(jnp.clip(y - t, -delta, delta), prediction.dtype, reduction)
+    limit = op.own(delta, y.dtype)
+    return loss, Residual(jnp.clip(y - t, -limit, limit), prediction.dtype, reduction)
 
 
 def backward(
