@@ -232,3 +232,11 @@ def test_sums_over_half_precision_are_wide() -> None:
     assert op.wide(jnp.ones(2, jnp.bfloat16)).dtype == jnp.float32
     assert op.wide(jnp.ones(2, jnp.float32)).dtype == jnp.float32
     assert op.wide(jnp.ones(2, jnp.float64)).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64, jnp.bfloat16])
+def test_a_number_of_its_own_is_that_number(dtype: Any) -> None:
+    number = op.own(0.5, dtype)
+    assert number.dtype == dtype
+    assert number.shape == ()
+    assert number == 0.5

@@ -156,6 +156,13 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "losses/focal.py": (
         ("negative = z < 0", "negative = z <= 0", "At z = 0 both are ½, as e is 1."),
     ),
+    "losses/hinge.py": (
+        (
+            "dm = -dl * jnp.sign(jnp.maximum(one - t * s, zero)) # (1)",
+            "dm = -dl * jnp.sign(jnp.maximum(zero, one - t * s)) # (1)",
+            _WHICHEVER_FIRST,
+        ),
+    ),
     "losses/kl_divergence.py": (
         (
             "return jnp.where(p == 0, 0, jnp.log(p) - log_q)",

@@ -81,7 +81,8 @@ def backward(
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"], Float[Array, "*batch"]]:
     """Return (dfirst, dsecond, dalike)."""
     alike, d = residual.alike, residual.d
-    dl = reductions.per_sample(NAME, dy, residual.reduction, alike.shape, alike.dtype)[..., 0]
+    batch = alike.shape
+    dl = reductions.per_sample(NAME, dy, residual.reduction, batch, alike.dtype).reshape(batch)
     t, h = _parts(alike, d, residual.margin)
     slope = dl * (t - (1 - t) * h * distance.inverse(d))  # (1)
     dfirst = distance.along(slope, residual.e).astype(alike.dtype)  # (1)

@@ -64,7 +64,7 @@ def forward(
     losses = (near * (size - near / 2)).sum(-1)
     loss = reductions.reduce(losses, reduction, prediction.dtype)
     limit = op.own(delta, y.dtype)
-    return loss, Residual(jnp.clip(y - t, -limit, limit), prediction.dtype, reduction)
+    return loss, Residual(jnp.clip(y - t, min=-limit, max=limit), prediction.dtype, reduction)
 
 
 def backward(

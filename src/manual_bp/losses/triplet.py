@@ -83,7 +83,8 @@ def backward(
 ) -> tuple[Float[Array, "*batch n"], Float[Array, "*batch n"], Float[Array, "*batch n"]]:
     """Return (danchor, dpositive, dnegative)."""
     e, f, dtype = residual.e, residual.f, residual.dtype
-    dl = reductions.per_sample(NAME, dy, residual.reduction, e.shape[:-1], dtype)[..., 0]
+    batch = e.shape[:-1]
+    dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype).reshape(batch)
     u, w = (
         distance.along(dl * over, of)
         for over, of in ((residual.over_near, e), (residual.over_far, f))
