@@ -86,7 +86,7 @@ def forward(
     z, t = op.wide(logits), op.wide(targets)
     one, zero = _weights(alpha)
     _, _, of_one, of_zero = _both(z, gamma)
-    losses = (one * t * of_one + zero * (1 - t) * of_zero).sum(-1)
+    losses = (one * t * of_one + zero * (op.own(1.0, t.dtype) - t) * of_zero).sum(-1)
     loss = reductions.reduce(losses, reduction, logits.dtype)
     return loss, Residual(logits, targets, gamma, alpha, reduction)
 
