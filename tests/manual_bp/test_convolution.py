@@ -468,11 +468,11 @@ def test_a_cotangent_unlike_the_output_is_refused(name: str, without_annotations
 @pytest.mark.parametrize(
     ("shape", "channels", "strides", "side_by_side"),
     [
-        ((3, 2, 240), (32, 33), 1, True),
-        ((3, 2, 240), (32, 33), 2, False),
-        ((3, 2, 480), (32, 33), 2, True),
-        ((3, 2, 200), (32, 33), 1, False),
-        ((3, 2, 240), (31, 33), 1, False),
+        ((3, 2, 480), (32, 33), 1, True),
+        ((3, 2, 480), (32, 33), 2, False),
+        ((3, 2, 960), (32, 33), 2, True),
+        ((3, 2, 400), (32, 33), 1, False),
+        ((3, 2, 480), (31, 33), 1, False),
         ((3, 2, 240), (32, 128), 1, True),
         ((3, 2, 240), (129, 32), 1, False),
         ((3, 2, 240), (128, 128), 1, False),

@@ -18,7 +18,7 @@ VOLUME = {"b": 2, "axes": ((4, 1), (5, 3), (3, 2)), "c": 2, "m": 1}
 BATCH = {"b": 33, "axes": ((4, 2),), "c": 2, "m": 1}
 POINTS = {"b": 2, "axes": ((3, 1), (2, 1)), "c": 3, "m": 2}
 # Images that are laid side by side, of neither few channels nor few columns.
-WIDE = {"b": 3, "axes": ((2, 2), (360, 3)), "c": 32, "m": 48}
+WIDE = {"b": 3, "axes": ((2, 2), (360, 3)), "c": 32, "m": 88}
 # A kernel whose rows are no more than the channels of input and output together.
 FEW_ROWS = {"b": 3, "axes": ((4, 2), (5, 3)), "c": 2, "m": 10}
 EMPTY = {"b": 0, "axes": ((1, 1),), "c": 1, "m": 3}

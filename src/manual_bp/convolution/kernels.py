@@ -29,7 +29,7 @@ from manual_bp.windows import Windows
 
 # Channels of input and output of images that are laid side by side, and the products that a line of
 # the long image takes.
-FEW, MANY_CHANNELS, PRODUCTS = 32, 128, 2**22
+FEW, MANY_CHANNELS, PRODUCTS = 32, 128, 2**23
 # A batch of `MANY` samples or more is cut into at most `PIECES` pieces, of at least `SAMPLES`.
 MANY, SAMPLES, PIECES = 32, 8, 8
 
