@@ -17,6 +17,7 @@ AFFINE = (
     {"batch": (3,), "n": 0, "m": 2},
     {"batch": (3,), "n": 2, "m": 0},
 )
+TURNED = ({"batch": (5,), "n": 17, "m": 2}, {"batch": (2, 3), "n": 8, "m": 1})
 BILINEAR = (
     {"batch": (2, 3), "n": 4, "k": 5, "m": 2},
     {"batch": (3,), "n": 1, "k": 0, "m": 2},
@@ -102,7 +103,14 @@ def _axis_has_entries(sizes: Sizes, options: Options) -> bool:
 
 
 cases = (
-    Case("linear", manual_bp.linear, references.dense.linear, _row, AFFINE, bench=BENCH_AFFINE),
+    Case(
+        "linear",
+        manual_bp.linear,
+        references.dense.linear,
+        _row,
+        (*AFFINE, *TURNED),
+        bench=BENCH_AFFINE,
+    ),
     Case(
         "linear",
         manual_bp.linear,

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op, windows
+from manual_bp.dense import products
 from manual_bp.windows import Windows
 
 # Channels of input and output of images that are laid side by side, and the products that a line of
@@ -301,6 +302,9 @@ def transposed_times(
     JAX accumulates the sums of half precision in float32 and rounds each once.
     """
     rows = math.prod(x.shape[:-1])
-    x, du = (_split(a.reshape(rows, a.shape[-1]), groups) for a in (x, du))
+    x, du = (a.reshape(rows, a.shape[-1]) for a in (x, du))
+    if groups == 1:
+        return products.transposed_times(x, du)
+    x, du = _split(x, groups), _split(du, groups)
     dw = jnp.einsum("rgn,rgm->ngm", x, du)
     return dw.reshape(x.shape[-1], groups * du.shape[-1])

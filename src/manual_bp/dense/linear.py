@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from manual_bp import op
+from manual_bp.dense import products
 
 
 @op.residual
@@ -66,6 +67,6 @@ def backward(
     rows, delta = x.reshape(samples, n), dy.reshape(samples, m)
     # JAX accumulates the sums of half precision in float32 and rounds each once.
     dx = jnp.matmul(dy, W.T)  # (1)
-    dW = jnp.matmul(rows.T, delta)  # (2)
+    dW = products.transposed_times(rows, delta)  # (2)
     db = delta.sum(0) if residual.biased else None  # (3)
     return dx, dW, db
