@@ -70,7 +70,7 @@ def forward(
     """
     probabilities, targets = op.floating(NAME, probabilities=probabilities, targets=targets)
     reductions.expect_pair(NAME, "probabilities", "targets", probabilities, targets, reduction)
-    p, t = op.again((op.wide(probabilities), op.wide(targets)))
+    p, t = op.wide(probabilities), op.wide(targets)
     one, zero = op.own(1.0, t.dtype), op.own(0.0, t.dtype)
     of_one = t * jnp.log(jnp.maximum(p, one - _counts(t)))
     of_zero = (one - t) * jnp.log1p(-jnp.minimum(p, _counts(one - t)))
