@@ -134,6 +134,10 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
         *((_ONE_GROUP.format(1), _ONE_GROUP.format(none), _BY_GROUPS) for none in (-1, 0)),
         *(
+            ("if groups > 1:", f"if groups {one_too}:", _BY_GROUPS)
+            for one_too in (">= 1", "> 0", "> -1")
+        ),
+        *(
             (original, mistake, _ROUNDED_PIECES)
             for original, mistake in (
                 (

@@ -303,8 +303,7 @@ def transposed_times(
     """
     rows = math.prod(x.shape[:-1])
     x, du = (a.reshape(rows, a.shape[-1]) for a in (x, du))
-    if groups == 1:
-        return products.transposed_times(x, du)
-    x, du = _split(x, groups), _split(du, groups)
-    dw = jnp.einsum("rgn,rgm->ngm", x, du)
-    return dw.reshape(x.shape[-1], groups * du.shape[-1])
+    if groups > 1:
+        dw = jnp.einsum("rgn,rgm->ngm", _split(x, groups), _split(du, groups))
+        return dw.reshape(x.shape[-1] // groups, du.shape[-1])
+    return products.transposed_times(x, du)
