@@ -17,8 +17,9 @@ OBLONG = {"b": 3, "axes": ((4, 5), (6, 1)), "c": 1, "m": 2}
 VOLUME = {"b": 2, "axes": ((4, 1), (5, 3), (3, 2)), "c": 2, "m": 1}
 BATCH = {"b": 33, "axes": ((4, 2),), "c": 2, "m": 1}
 POINTS = {"b": 2, "axes": ((3, 1), (2, 1)), "c": 3, "m": 2}
-# Images that are laid side by side, of neither few channels nor few columns.
-WIDE = {"b": 3, "axes": ((2, 2), (360, 3)), "c": 32, "m": 88}
+# Images that are laid side by side, with strides of 1 and of 2, no larger than that wants.
+WIDE = {"b": 3, "axes": ((2, 2), (442, 3)), "c": 32, "m": 33}
+WIDER = {"b": 3, "axes": ((2, 2), (884, 3)), "c": 32, "m": 33}
 # A kernel whose rows are no more than the channels of input and output together.
 FEW_ROWS = {"b": 3, "axes": ((4, 2), (5, 3)), "c": 2, "m": 10}
 EMPTY = {"b": 0, "axes": ((1, 1),), "c": 1, "m": 3}
@@ -33,6 +34,8 @@ SIDE_BY_SIDE: tuple[Options, ...] = (
     {"padding": "VALID", "dilation": (1, 2)},
     {"padding": ((1, 0), (2, 5))},
     {"padding": ((0, 1), (3, 3))},
+)
+SIDE_BY_SIDE_STRIDED: tuple[Options, ...] = (
     {"strides": (3, 2)},
     {"strides": (2, 2), "padding": ((0, 1), (1, 1))},
 )
@@ -159,6 +162,7 @@ _VARIANTS: tuple[tuple[str, str, dict, tuple, tuple], ...] = (
     ("conv", "one tap", {}, (POINTS,), ({"strides": 2}, {})),
     ("conv", "uneven", {}, (OBLONG,), UNEVEN),
     ("conv", "side by side", {}, (WIDE,), SIDE_BY_SIDE),
+    ("conv", "side by side, strided", {}, (WIDER,), SIDE_BY_SIDE_STRIDED),
     ("conv", "few rows", {}, (FEW_ROWS,), ({}, UNEVEN[0])),
     ("conv", "2 groups, no bias", NO_BIAS, (VOLUME, EMPTY), ({"groups": 2},)),
     ("conv", "3 groups", THREE, (IMAGE,), ({"groups": 3, "strides": 3, "padding": 1},)),
