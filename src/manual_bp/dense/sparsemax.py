@@ -42,18 +42,25 @@ class Residual:
     axis: int = op.static()
 
 
-def _threshold(c: Float[Array, "*shape"], axis: int) -> Float[Array, "*reduced"]:
-    """Return τ of entries whose maximum is 0, the axis being of size 1."""
+def _threshold(
+    u: Float[Array, "*shape"], m: Float[Array, "*reduced"], axis: int
+) -> Float[Array, "*reduced"]:
+    """Return τ of u less its maximum m, the axis being of size 1.
+
+    u − m is formed in each step and for each sum anew, instead of once and written out.
+    """
 
     def step(tau: jax.Array) -> jax.Array:
-        g = jnp.maximum(c - tau, 0).sum(axis, keepdims=True) - 1
-        k = _above_0(jnp.maximum(c, tau) - tau).sum(axis, keepdims=True)
+        m_here, tau_here = op.again((m, tau))
+        g = jnp.maximum(u - m_here - tau_here, 0).sum(axis, keepdims=True) - 1
+        m_here, tau_here = op.again((m_here, tau))
+        k = _above_0(jnp.maximum(u - m_here, tau_here) - tau_here).sum(axis, keepdims=True)
         return tau + jnp.maximum(g / k, 0)  # (1)
 
     def moves(taus: tuple[jax.Array, jax.Array]) -> jax.Array:
         return jnp.any(taus[1] > taus[0])
 
-    start = jnp.full_like(c.sum(axis, keepdims=True), -1)
+    start = jnp.full_like(m, -1)
     return jax.lax.while_loop(moves, lambda taus: (taus[1], step(taus[1])), (start, step(start)))[1]
 
 
@@ -77,8 +84,8 @@ def forward(
     (u,) = op.floating(NAME, u=u)
     op.expect_axis(NAME, u, axis)
     u_wide = op.wide(u)
-    c = u_wide - u_wide.max(axis, keepdims=True, initial=-jnp.inf)
-    y = jnp.maximum(c - _threshold(c, axis), 0)
+    m = u_wide.max(axis, keepdims=True, initial=-jnp.inf)
+    y = jnp.maximum(u_wide - m - _threshold(u_wide, m, axis), 0)
     size = _above_0(y).sum(axis, keepdims=True)
     return y.astype(u.dtype), Residual(y > 0, size, u.dtype, axis)
 
