@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from manual_bp import op
 
-FEW = 32
-WIDER = 8
+# The columns of δ at most, and how many times as many those of x are at least.
+FEW, WIDER = 32, 8
 
 
 def pays_turning(n: int, m: int) -> bool:

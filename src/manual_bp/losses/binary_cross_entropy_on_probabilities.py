@@ -2,6 +2,8 @@
 
 Shapes   probabilities p, targets t: (*batch, n)   ℓ: (*batch,)
 Forward  ℓ = −Σ [t ln p + (1−t) ln(1−p)],   0 · ln 0 = 0                          Σ over n
+         A term whose weight is 0 takes the logarithm of 1 instead, as 0 times −∞ would be NaN; and
+         0 · √(p (1−p)) is added, which is 0 where p is a probability, and NaN elsewhere.
 Derive   ∂ℓ/∂p = −t/p + (1−t)/(1−p),   ∂ℓ/∂t = −ln p + ln(1−p)
   (1) dp = dℓ [(1−t)/(1−p) − t/p]
   (2) dt = dℓ [ln(1−p) − ln p]
