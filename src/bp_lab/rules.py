@@ -79,7 +79,7 @@ def _arguments(text: str) -> tuple[Any, ...]:
     if callable(args):
         try:
             args = args()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError("check", "--args", expected, _told(error)) from error
     if isinstance(args, tuple | list):
         return tuple(args)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jax_ref import compiling, explain, kinks_at, thorough
@@ -26,7 +27,7 @@ from jax_ref.errors import CheckError
 from jax_ref.examine import Examination, Findings, float64_findings
 from jax_ref.oracles import finite_difference
 from jax_ref.points import stream
-from jax_ref.precision import precision_findings
+from jax_ref.precision import is_coarse, precision_findings
 from jax_ref.subject import Pair, Rule, Subject
 from jax_ref.verdict import GradientMismatch, Report, Verdict
 
@@ -183,9 +184,10 @@ def check_rule(
 
 
 def precision_of(args: Any) -> Any:
-    """Return the context in which these arguments exist: float64 is on where one has it."""
-    wide = any(getattr(leaf, "dtype", None) in WIDE for leaf in jax.tree.leaves(args))
-    return jax.enable_x64(compiling.x64() or wide)
+    """Return the context in which these arguments exist: float64 is on if the first has it."""
+    dtypes = (getattr(leaf, "dtype", None) for leaf in jax.tree.leaves(args))
+    first = next((d for d in dtypes if d is not None and jnp.issubdtype(d, jnp.inexact)), None)
+    return jax.enable_x64(compiling.x64() or first in WIDE)
 
 
 def _name_of(function: Any) -> str:
@@ -209,7 +211,7 @@ def _check(subject: Subject, seed: int, level: str, tolerance: float, *, raises:
             sampled = FEW if subject.reference else finite_difference.SAMPLED
             if low:
                 found = precision_findings(examination, point, x64=x64)
-                if subject.reference is None:
+                if examination.rests_on_differences() or is_coarse(found.rows):
                     # Held against itself in float64, the rule must be true there.
                     thorough.add_float64(examination, found)
             else:
@@ -217,6 +219,7 @@ def _check(subject: Subject, seed: int, level: str, tolerance: float, *, raises:
             found = kinks_at.forgive(examination, found, sampled=sampled)
             if level == "full":
                 found = thorough.extend(examination, found, tolerance, x64=x64)
+                found = kinks_at.resolve(examination, found)
         found.notes += examination.notes
         diagnoses = explain.failures(examination, found)
     report = Report(

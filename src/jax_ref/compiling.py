@@ -15,6 +15,7 @@ UNTRACEABLE = (
 )
 KEPT = 64  # compiled programs, for those that are traced again
 LONG = 2**20  # characters of a program that is not worth keeping: it holds large constants
+CALLBACK = "callback"  # in a program that calls Python
 
 # Of programs that run once on the CPU the machine code is most of the time, unless these are set.
 UNOPTIMISED: Mapping[str, Any] = {
@@ -23,7 +24,7 @@ UNOPTIMISED: Mapping[str, Any] = {
     "xla_cpu_parallel_codegen_split_count": 1,
 }
 
-_compiled: dict[tuple[str, bool], Any] = {}
+_compiled: dict[tuple[str, str, str, bool], Any] = {}
 
 
 def quick(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,17 +38,21 @@ def quick(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any) -> Any:
         leaves, tree = jax.tree.flatten(args)
         key = tree, tuple(jax.typeof(leaf) for leaf in leaves)
-        if key not in programs:
-            programs[key] = _compile(jax.jit(function).lower(*args))
-        return programs[key](*args)
+        # A user who has switched compiling off wants to see values, not what is checked here.
+        with jax.disable_jit(False):
+            if key not in programs:
+                programs[key] = _compile(jax.jit(function).lower(*args))
+            return programs[key](*args)
 
     return run
 
 
 def _compile(lowered: Any) -> Any:
     options = dict(_hasty(jax.default_backend()))
-    key = lowered.as_text(), x64()
-    if len(key[0]) > LONG:
+    text = lowered.as_text()
+    # The text has no argument that is not used, no name in a pytree, and no function of Python.
+    key = text, str(lowered.args_info), str(lowered.out_tree), x64()
+    if len(text) > LONG or CALLBACK in text:
         return lowered.compile(compiler_options=options)
     if key not in _compiled:
         while len(_compiled) >= KEPT:

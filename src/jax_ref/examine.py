@@ -19,6 +19,7 @@ import numpy as np
 
 from jax_ref import locate, naming
 from jax_ref.compare import compare
+from jax_ref.compiling import UNTRACEABLE
 from jax_ref.errors import CheckError
 from jax_ref.oracles import kinks
 from jax_ref.oracles.jaxprs import TracingError, every_equation
@@ -51,6 +52,8 @@ class Findings:
       true: the truth, by leaf.
       dy: the cotangents that were pulled back, one array for each floating output.
       wide: of a point in lower precision, what the float64 witnesses found there.
+      widened: whether these were asked.
+      one_by_one: leaves that were differenced along each coordinate by itself.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -59,12 +62,17 @@ class Findings:
     true: dict[str, Any] = field(default_factory=dict)
     dy: list[Any] = field(default_factory=list)
     wide: "Findings | None" = None
+    widened: bool = False
+    one_by_one: set[str] = field(default_factory=set)
 
 
 def _inner(c: Any, y: Any) -> Any:
-    """Return ⟨c, y⟩; not its real part where only y is complex, as of a complex step."""
+    """Return ⟨c, y⟩; not its real part where only y is complex, as of a complex step.
+
+    JAX's cotangents are transposes: of complex numbers nothing is conjugated.
+    """
     if jnp.issubdtype(c.dtype, jnp.complexfloating):
-        return jnp.sum(jnp.real(jnp.conj(c) * y))
+        return jnp.sum(jnp.real(c * y))
     return jnp.sum(c * y)
 
 
@@ -125,8 +133,9 @@ class Examination:
 
     def by_autodiff(self, chosen: Leaves, rest: Leaves, dy: Leaves) -> tuple[Any, list[Any]]:
         """Return y of the reference and its cotangents, as JAX takes them."""
-        y, back = jax.vjp(lambda *chosen: self.of_reference(chosen, rest), *chosen)
-        return y, list(back(with_float0(y, dy)))
+        return self.subject.pulled_by_jax(
+            lambda *chosen: self.of_reference(chosen, rest), chosen, dy
+        )
 
     def projection(
         self, point: Point, value: Callable[[Leaves, Leaves], Any] | None = None
@@ -155,6 +164,18 @@ class Examination:
         """Return every equation of the reference."""
         jaxpr = jax.make_jaxpr(self.of_reference)(self.point.chosen, self.point.rest)
         return list(every_equation(jaxpr.jaxpr))
+
+    def rests_on_differences(self) -> bool:
+        """Return whether differences alone are independent of the rule, as far as is known.
+
+        Of a reference that someone gave a derivative, JAX tells that, not the function's own.
+        """
+        if self.subject.reference is None:
+            return True
+        try:
+            return any(_is_foreign(equation) for equation in self.equations())
+        except UNTRACEABLE:
+            return False
 
     def named(self, leaves: Leaves) -> dict[str, Any]:
         """Return cotangents by leaf."""
@@ -290,7 +311,10 @@ def _is_foreign(equation: Any) -> bool:
     jaxpr = getattr(equation.params.get("call_jaxpr"), "jaxpr", None)
     if not equation.primitive.name.startswith("custom_") or jaxpr is None:
         return False
-    return JAX not in str(getattr(jaxpr.debug_info, "func_src_info", ""))
+    # A function of JAX's may have been given a derivative by someone else.
+    rules = (equation.params.get(name) for name in ("bwd", "jvp_jaxpr_fun"))
+    infos = [getattr(one, "debug_info", None) for one in (jaxpr, *rules) if one is not None]
+    return any(JAX not in str(info.func_src_info) for info in infos if info is not None)
 
 
 def linearity_rows(

@@ -223,19 +223,24 @@ class _Model:
     def precision_rows(self) -> list[Row]:
         """Return the rows of the parameters' own, lower precision."""
         with precision_of((self.params, self.batch)):
-            _, gradients, deltas = self.hand_of(self.params, *self.batch)
+            loss, gradients, deltas = self.hand_of(self.params, *self.batch)
             zeros = jax.tree.map(jnp.zeros_like, deltas)
         hand = self.of_model(gradients, deltas)
-        low = faithful(jax.grad(self.probed(self.batch), (0, 1)))
-        exact = quick(jax.grad(self.probed(truth.in_float64(self.batch)), (0, 1)))
+        low = faithful(jax.value_and_grad(self.probed(self.batch), (0, 1)))
+        exact = quick(jax.value_and_grad(self.probed(truth.in_float64(self.batch)), (0, 1)))
+        losses = []
         wide_zeros = truth.in_float64(zeros)
         sides = []
         points = [truth.beside(self.params, self.rng) for _ in range(NEIGHBOURS)]
         for point in (self.params, *points):
             with precision_of((self.params, self.batch)):
-                auto = self.of_model(*low(point, zeros))
-            sides.append((auto, self.of_model(*exact(truth.in_float64(point), wide_zeros))))
-        return [
+                value, slopes = low(point, zeros)
+            true_value, true_slopes = exact(truth.in_float64(point), wide_zeros)
+            losses.append((value, true_value))
+            sides.append((self.of_model(*slopes), self.of_model(*true_slopes)))
+        dtype = jnp.result_type(loss)
+        row = precision_row("loss", loss, losses[0][1], losses, dtype, infinities=True)
+        return [row] + [
             precision_row(
                 leaf, hand[leaf], sides[0][1][leaf], [(a[leaf], t[leaf]) for a, t in sides],
                 self.dtype,

@@ -87,9 +87,9 @@ def write(reports: Sequence[Report], path: str | Path, *, title: str = "Gradient
     """
     path = Path(path)
     content = render(reports, title=title).encode("utf-8", "xmlcharrefreplace")
-    if path.is_dir() or not path.parent.is_dir():
-        raise CheckError("page", "path", "a file in an existing folder", path)
     try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise CheckError("page", "path", "a file in an existing folder", path)
         whole_files.replace(path, content)
     except OSError as error:
         expected = f"{path} to be a file that can be written"

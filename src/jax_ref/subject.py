@@ -54,6 +54,7 @@ class Subject:
 
     Attributes:
       place: the public function that complains.
+      role: what it calls the reference.
       name: for the report.
       arguments: the point.
       reference: `(*args) -> y`, differentiated by JAX; None where there is none.
@@ -64,6 +65,7 @@ class Subject:
     """
 
     pair: bool
+    role = "primal"
     eager = False
 
     def __init__(
@@ -93,6 +95,17 @@ class Subject:
     def intermediates(self, chosen: Leaves, rest: Leaves) -> Any:
         """Return the residual, what the forward keeps; None if that is not known."""
         raise NotImplementedError
+
+    def pulled_by_jax(
+        self, function: Callable[..., Any], chosen: Leaves, dy: Leaves
+    ) -> tuple[Any, list[Any]]:
+        """Return y of a function of the differentiated leaves, and its cotangents by JAX.
+
+        Raises:
+          CheckError: JAX cannot go back through it.
+        """
+        y, back = calling(self.place, self.role, jax.vjp)(function, *chosen)
+        return y, list(calling(self.place, self.role, back)(with_float0(y, dy)))
 
     def compile(self, function: Callable[..., Any], *, low: bool = False) -> Callable[..., Any]:
         """Return a function of this subject compiled, or as it stands where it must be eager."""
@@ -160,6 +173,7 @@ class Pair(Subject):
         arguments = Arguments(place, naming.of_arguments(forward, len(args)), args, wrt)
         reference = returning_arrays(place, roles[0], primal, static)
         super().__init__(place, name, arguments, reference, reference)
+        self.role = roles[0]
         self._role, self._static = roles[1], static
         self._forward = calling(place, roles[1], forward)
         self._backward = calling(place, roles[2], backward)
@@ -226,6 +240,11 @@ class Rule(Subject):
         for role, function in (("rule", rule), ("primal", primal)):
             if not callable(function) and not (role == "primal" and function is None):
                 raise CheckError(place, role, "a function", type(function).__name__)
+        for kind, way in ((jax.custom_vjp, "fwd"), (jax.custom_jvp, "jvp")):
+            if isinstance(rule, kind) and getattr(rule, way) is None:
+                raise CheckError(
+                    place, "rule", f"one that was given by def{kind.__name__[-3:]}", "none"
+                )
         fun = getattr(rule, "fun", rule)
         settings = getattr(rule, "nondiff_argnums", ())
         known = (naming.of_arguments(f, len(args)) for f in (fun, getattr(rule, "fwd", fun)))
@@ -238,7 +257,8 @@ class Rule(Subject):
             reference = returning_arrays(place, "primal", primal, static)
             _refuse_itself(place, rule, fun, reference, arguments)
         own = None if fun is rule else returning_arrays(place, "rule", fun, static)
-        super().__init__(place, name, arguments, reference, own or reference)
+        # What was given without the rule is the measure; the rule's own body may share its mistake.
+        super().__init__(place, name, arguments, reference, reference or own)
         self._rule, self._static = rule, static
         self.value = returning_arrays(place, "rule", rule, static)  # type: ignore[method-assign]
 

@@ -39,6 +39,8 @@ def structure_rows(
         return [structure_failure("backward", f"a tuple of {len(args)} cotangents", came)]
     rows = []
     for argument, primal, cotangent in zip(names, args, hand, strict=True):
+        if (row := _containers_row(argument, primal, cotangent)) is not None:
+            rows.append(row)
         got = naming.of_tree(cotangent, argument)
         arrays = naming.of_tree(primal, argument)
         for leaf in got:
@@ -51,6 +53,17 @@ def structure_rows(
             if expected != shown:
                 rows.append(structure_failure(leaf, expected, shown))
     return rows
+
+
+def _containers_row(argument: str, primal: Any, cotangent: Any) -> Row | None:
+    """Return a FAIL where lists, tuples and other containers are not those of the argument."""
+    try:
+        jax.tree.map(lambda *_: None, cotangent, primal, is_leaf=lambda node: node is None)
+    except ValueError:
+        expected, came = (jax.tree.structure(side) for side in (primal, cotangent))
+        if len(jax.tree.leaves(primal)) == len(jax.tree.leaves(cotangent)):
+            return structure_failure(argument, f"the containers {expected}", str(came))
+    return None
 
 
 def output_rows(hand: Named, true: Named) -> list[Row]:
@@ -124,7 +137,7 @@ def difference_rows(
         ends = np.cumsum([len(d) for d in along])[:-1]
         parts = [np.split(part, ends) for part in slopes]
         rows += [
-            _difference_row(
+            difference_row(
                 "finite difference" if points == 3 else "five points",
                 leaf,
                 np.asarray(hand[leaf]),
@@ -171,7 +184,7 @@ def block_diagonal(blocks: Sequence[np.ndarray]) -> np.ndarray:
     return matrix
 
 
-def _difference_row(
+def difference_row(
     witness: str, leaf: str, hand: np.ndarray, along: np.ndarray, slopes: finite_difference.Slopes
 ) -> Row:
     """Return the row of one leaf: how far the hand's slopes lie outside the error bars."""
@@ -183,7 +196,7 @@ def _difference_row(
         detail = f"{leaf}: {np.count_nonzero(~seen)} of {len(seen)} directions leave the domain"
         return Row(witness, leaf, np.inf, BLIND, Verdict.INCONCLUSIVE, detail=detail)
     with np.errstate(invalid="ignore", over="ignore"):
-        by_hand = (along * hand.reshape(1, -1)).sum(-1)
+        by_hand = (along * hand.reshape(1, -1)).sum(-1).real
         lengths = np.sqrt((along**2).sum(-1))
         size = np.abs(slopes.middle / lengths).max()
         scale = float(size) or 1.0

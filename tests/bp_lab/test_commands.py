@@ -282,3 +282,18 @@ def test_a_report_that_cannot_be_written_is_refused(manual_bp_command, tmp_path:
         2,
         f"check: --json: expected a file in an existing folder, got {tmp_path}\n",
     )
+
+
+def test_two_reports_are_two_files_and_a_name_is_no_longer_than_one_may_be(
+    manual_bp_command,
+) -> None:
+    for given, message in (
+        (("--json", "one", "--html", "one"), "--html: expected another file than --json, got one"),
+        (
+            ("--json", "a" * 300),
+            "--json: expected the path of a file that can be written, "
+            f"got {'a' * 300}: File name too long",
+        ),
+    ):
+        outcome = manual_bp_command("check", "--op", "identity", *given)
+        assert (outcome.status, outcome.err) == (2, f"check: {message}\n")

@@ -1,6 +1,7 @@
 """Files that are never half written."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,22 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         write_json(path, {})
     message = f"files: {path}: expected a file that can be written, got No such file or directory"
     assert str(refused.value) == message
+
+
+def test_a_link_stays_and_who_may_read_stays(tmp_path: Path) -> None:
+    path, link = tmp_path / "file.json", tmp_path / "link.json"
+    path.write_text("{}")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    write_json(link, {"new": 1})
+    assert link.is_symlink()
+    assert json.loads(path.read_text()) == {"new": 1}
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="got it is no regular file"):
+        write_json(path, {})
+    assert path.is_fifo()

@@ -78,8 +78,21 @@ def _expect_settings(
     if seed < 0:
         raise InputError("check", "--seed", "a whole number ≥ 0", seed)
     for option, path in files.items():
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise InputError("check", option, "a file in an existing folder", path)
+        if path is not None:
+            _expect_a_place(option, path)
+    if files["--html"] is not None and files["--html"] == files["--json"]:
+        raise InputError("check", "--html", "another file than --json", files["--html"])
+
+
+def _expect_a_place(option: str, path: Path) -> None:
+    """Raise an InputError unless a file can lie there."""
+    try:
+        wrong = path.is_dir() or not path.parent.is_dir()
+    except OSError as error:
+        expected = "the path of a file that can be written"
+        raise InputError("check", option, expected, f"{path}: {error.strerror}") from None
+    if wrong:
+        raise InputError("check", option, "a file in an existing folder", path)
 
 
 def _expect_no(given: Mapping[str, Any], where: str) -> None:

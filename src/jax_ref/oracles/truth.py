@@ -16,7 +16,8 @@ def in_float64(tree: Any) -> Any:
         if not jnp.issubdtype(dtype, jnp.inexact):
             return leaf
         real = jnp.issubdtype(dtype, jnp.floating)
-        return jax.device_put(np.asarray(leaf).astype(np.float64 if real else np.complex128))
+        raised = np.asarray(leaf).astype(np.float64 if real else np.complex128)
+        return _weak(raised) if _is_weak(leaf) else jax.device_put(raised)
 
     return jax.tree.map(raise_precision, tree)
 
@@ -40,7 +41,18 @@ def beside(tree: Any, rng: np.random.Generator) -> Any:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
         relative = float(jnp.finfo(leaf.dtype).eps) * rng.choice([-1.0, 1.0], leaf.shape)
-        moved = np.asarray(leaf, np.float64) * (1 + relative)
-        return jax.device_put(moved.astype(leaf.dtype))
+        moved = (np.asarray(leaf, np.float64) * (1 + relative)).astype(leaf.dtype)
+        return _weak(moved) if _is_weak(leaf) else jax.device_put(moved)
 
     return jax.tree.map(move, tree)
+
+
+def _is_weak(leaf: Any) -> bool:
+    """Return whether a leaf takes the dtype of what it meets, as a number of Python does."""
+    return bool(getattr(leaf, "weak_type", False)) and not np.shape(leaf)
+
+
+def _weak(number: np.ndarray) -> jax.Array:
+    """Return a number as JAX takes one of Python, in the precision that it has."""
+    with jax.enable_x64(number.dtype in (np.float64, np.complex128)):
+        return jnp.asarray(number.item())
