@@ -23,7 +23,7 @@ from jax_ref.verdict import Row
 from jax_ref.witnesses import precision_row
 
 HALF = -0.5
-COARSE = 0.1  # of the gradient: where more would pass, the precision hides a mistake
+HIDES = 0.1  # of the gradient: where more would pass, the precision hides a mistake
 
 
 def precision_findings(examination: Examination, point: Point, *, x64: bool) -> Findings:
@@ -116,10 +116,10 @@ def _linearity_rows(pulled: Mapping[str, Any], dtype: Any) -> list[Row]:
     return rows
 
 
-def is_coarse(rows: Sequence[Row]) -> bool:
+def hides_mistakes(rows: Sequence[Row]) -> bool:
     """Return whether jax.grad is itself so far off somewhere that a mistake would pass."""
     return any(
-        row.witness == "precision" and row.passed and not row.vacuous and row.tolerance > COARSE
+        row.witness == "precision" and row.passed and not row.vacuous and row.tolerance > HIDES
         for row in rows
     )
 
