@@ -58,7 +58,9 @@ def test_the_readme_shows_the_message_of_a_wrong_backward(readme: dict) -> None:
 
     def backward(residual, dy):
         xhat, rstd, scale = residual["xhat"], residual["rstd"], residual["scale"]
-        return rstd * dy * scale[None], (dy * xhat).sum(0)
+        dxhat = dy * scale[None]
+        dx = rstd * dxhat
+        return dx, (dy * xhat).sum(0)
 
     with as_a_reader(), pytest.raises(GradientMismatch) as mismatch:
         check_vjp(readme["rms_norm"], readme["forward"], backward, readme["x"], readme["scale"])

@@ -20,11 +20,10 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jax_ref import compiling, explain, kinks_at, thorough
 from jax_ref.errors import CheckError
-from jax_ref.examine import Examination, Findings, float64_findings
+from jax_ref.examine import WIDE, Examination, Findings, float64_findings
 from jax_ref.oracles import finite_difference
 from jax_ref.points import stream
 from jax_ref.precision import hides_mistakes, precision_findings
@@ -34,7 +33,6 @@ from jax_ref.verdict import GradientMismatch, Report, Verdict
 Level = Literal["fast", "full"]
 LEVELS = ("fast", "full")
 FAIL_ABOVE = 1e-10
-WIDE = (np.float64, np.complex128)
 FEW = 0  # coordinates that are differenced of a large leaf where jax.grad sees every entry
 
 

@@ -26,7 +26,8 @@ class Point:
 
     def beside(self, rng: np.random.Generator) -> "Point":
         """Return a point an ulp away."""
-        return Point(*truth.beside((self.chosen, self.rest, self.dy), rng))
+        tree = self.chosen, self.rest, self.dy
+        return Point(*truth.beside(tree, rng, self.chosen[0].dtype))
 
     def in_float64(self) -> "Point":
         """Return the same point in float64."""

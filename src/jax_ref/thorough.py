@@ -11,7 +11,14 @@ from jax_ref import locate, transformations
 from jax_ref.calling import in_a_line
 from jax_ref.compare import compare
 from jax_ref.errors import CheckError
-from jax_ref.examine import Examination, Findings, differences, float64_findings, weighed
+from jax_ref.examine import (
+    WIDE,
+    Examination,
+    Findings,
+    differences,
+    float64_findings,
+    weighed,
+)
 from jax_ref.oracles import complex_step, finite_difference, kinks, taylor
 from jax_ref.oracles.jaxprs import TracingError
 from jax_ref.points import BESIDE, Point, noise
@@ -19,7 +26,6 @@ from jax_ref.subject import Leaves, inexact, with_float0
 from jax_ref.verdict import Row, Verdict
 
 SIGNED = 4  # random directions of entries ±1, for each leaf
-WIDE = (np.float64, np.complex128)
 WHOLE = 4096  # entries of a Jacobian that is compared whole
 
 

@@ -267,6 +267,23 @@ def test_the_first_floating_argument_decides_whether_float64_is_on() -> None:
         assert vjp(lambda x, s: x * s, lambda x, s: (x * s, (x, s)), pulled, x, scale) is PASS
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("factor", "verdict"), [(1.0, PASS), (1.1, FAIL)])
+def test_an_argument_of_lower_precision_may_round(
+    dtype: str, factor: float, verdict: Verdict
+) -> None:
+    def pulled(kept: Any, dy: Any) -> Any:
+        x, W = kept
+        dW = (factor * x.T @ dy).astype(W.dtype)
+        return dy @ W.T.astype(x.dtype), dW
+
+    def product(x: Any, W: Any) -> Any:
+        return x @ W.astype(x.dtype)
+
+    x, W = RNG.standard_normal((3, 4)), jnp.asarray(RNG.standard_normal((4, 2)), dtype)
+    assert vjp(product, lambda x, W: (product(x, W), (x, W)), pulled, x, W) is verdict
+
+
 @pytest.mark.parametrize(("given", "returned"), [(list, tuple), (tuple, list), (list, list)])
 def test_cotangents_come_in_the_containers_of_their_argument(given: Any, returned: Any) -> None:
     def affine(theta: Any, x: Any) -> Any:

@@ -29,18 +29,21 @@ def ulp(x: float, dtype: Any) -> float:
     return float(information.eps) * 2.0 ** float(exponent)
 
 
-def beside(tree: Any, rng: np.random.Generator) -> Any:
+def beside(tree: Any, rng: np.random.Generator, coarsest: Any = None) -> Any:
     """Return the tree with its floating leaves moved by an ulp or two, at random.
 
     The rounding error of one evaluation is a matter of luck; that of a few neighbouring points
-    tells its size.
+    tells its size. An ulp of a lower precision than `coarsest` would be no rounding error there.
     """
 
     def move(leaf: Any) -> Any:
         leaf = jnp.asarray(leaf)
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
-        relative = float(jnp.finfo(leaf.dtype).eps) * rng.choice([-1.0, 1.0], leaf.shape)
+        eps = float(jnp.finfo(leaf.dtype).eps)
+        if coarsest is not None and eps > float(jnp.finfo(coarsest).eps):
+            return leaf
+        relative = eps * rng.choice([-1.0, 1.0], leaf.shape)
         moved = (np.asarray(leaf, np.float64) * (1 + relative)).astype(leaf.dtype)
         return _weak(moved) if _is_weak(leaf) else jax.device_put(moved)
 
