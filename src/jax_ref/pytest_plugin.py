@@ -140,7 +140,7 @@ class CheckGradient:
         __tracebackhide__ = True
         from jax_ref.verdict import GradientMismatch, Verdict
 
-        self._found.append((CHECKED, _plain(report)))
+        self._found.append((CHECKED, _plain(report, self.seed)))
         passing = {Verdict.PASS} if self._strict else {Verdict.PASS, Verdict.INCONCLUSIVE}
         if raises and report.verdict not in passing:
             raise GradientMismatch(str(report))
@@ -167,8 +167,11 @@ class CheckGradient:
         return self.judge(report, raises=raises)
 
 
-def _plain(report: "Report") -> dict[str, Any]:
-    """Return what the table shows, as data that passes between processes."""
+def _plain(report: "Report", seed: int) -> dict[str, Any]:
+    """Return what the table shows, as data that passes between processes.
+
+    The seed is that of the run, of which inputs are drawn; a check may have one of its own.
+    """
     from jax_ref.verdict import Verdict
 
     worst = report.worst()
@@ -182,7 +185,7 @@ def _plain(report: "Report") -> dict[str, Any]:
         "tolerance": float(worst.tolerance) if worst else 0.0,
         "says": report.headline or next(iter(doubts), ""),
         "level": report.level,
-        "seed": report.seed,
+        "seed": seed,
     }
 
 

@@ -150,6 +150,21 @@ def test_a_test_is_run_again_with_the_same_numbers(inner: Any) -> None:
     assert lines(6) != first
 
 
+OWN_SEED = """
+import jax.numpy as jnp
+
+def test_it(check_gradient):
+    x = check_gradient.normal((9,), "float64")
+    check_gradient.vjp(jnp.sin, lambda x: (jnp.sin(x), x), lambda x, dy: (dy,), x, seed=5)
+"""
+
+
+def test_a_check_with_a_seed_of_its_own_is_run_again_with_the_same_inputs(inner: Any) -> None:
+    inner.makepyfile(test_it=OWN_SEED)
+    result = inner.runpytest_inprocess("-n0", "--gradient-seed=7")
+    result.stdout.fnmatch_lines(["again: pytest test_it.py::test_it --gradient-seed 7 *"])
+
+
 def test_strict_lets_an_inconclusive_gradient_fail(inner: Any) -> None:
     inner.makepyfile(test_it=JUDGED)
     result = inner.runpytest_inprocess("-n0", "-k", "hidden", "--gradient-strict")
