@@ -203,6 +203,17 @@ def test_sparsemax_of_the_simplex_is_itself_and_shares_equally_what_is_equal() -
     assert du.tolist() == [3, -1, -1, -1]
 
 
+@pytest.mark.parametrize("n", [2, 1000, 30000])
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1.0])
+def test_sparsemax_of_many_entries_sums_to_one(n: int, scale: float) -> None:
+    # A threshold near 0 that was reached from −1 has the rounding error of 1.
+    u = jnp.asarray(scale * np.random.default_rng(0).standard_normal(n), jnp.float32)
+    y, _ = manual_bp.sparsemax.forward(u)
+    exact, _ = manual_bp.sparsemax.forward(u.astype(jnp.float64))
+    assert float(y.astype(jnp.float64).sum()) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(y, exact, rtol=0, atol=2e-6 * float(exact.max()))
+
+
 def test_sparsemax_is_nearer_than_any_other_point_of_the_simplex() -> None:
     rng = np.random.default_rng(0)
     u = rng.standard_normal((50, 6))

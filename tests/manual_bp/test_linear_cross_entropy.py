@@ -203,3 +203,16 @@ def test_a_cotangent_that_is_no_number_is_named(without_annotations: None) -> No
     _, residual = OP.forward(X, W, B, LABELS)
     with pytest.raises(ValueError, match=r"linear_cross_entropy: dy: expected shape \(\) of y"):
         OP.backward(residual, jnp.ones(2))
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, None])
+def test_what_fills_a_block_up_costs_nothing_even_where_its_class_is_impossible(
+    block: int | None,
+) -> None:
+    b = jnp.asarray([-jnp.inf, 0, 0])
+    loss, residual = OP.forward(
+        jnp.ones((3, 1)), jnp.zeros((1, 3)), b, jnp.asarray([1, 2, 1]), block=block
+    )
+    assert float(loss) == pytest.approx(np.log(2))
+    dx, dW, db, _ = OP.backward(residual, jnp.ones_like(loss))
+    assert all(np.isfinite(leaf).all() for leaf in (dx, dW, db))

@@ -275,6 +275,19 @@ def test_ignored_samples_neither_cost_nor_pull_nor_count() -> None:
     assert jnp.isnan(du).any(-1).tolist() == [False, True, False, True]
 
 
+@pytest.mark.parametrize("filler", [-np.inf, np.inf, np.nan])
+@pytest.mark.parametrize(
+    "settings", [{}, {"label_smoothing": 0.1}, {"class_weights": (1.0, 2.0, 3.0)}]
+)
+def test_the_logits_of_an_ignored_sample_may_be_anything(filler: float, settings: dict) -> None:
+    u, labels = jnp.asarray([[1.0, 2, 3], [filler] * 3]), jnp.asarray([0, -1])
+    loss, du = settled(u, labels, ignored_label=-1, **settings)
+    alone, du_alone = settled(u[:1], labels[:1], **settings)
+    assert float(loss) == pytest.approx(float(alone))
+    np.testing.assert_allclose(du[0], du_alone[0], rtol=1e-14)
+    assert du[1].tolist() == [0, 0, 0]
+
+
 def test_a_mean_over_ignored_samples_alone_is_0() -> None:
     loss, du = settled(jnp.ones((2, 3)), jnp.asarray([-1, -1]), ignored_label=-1)
     assert loss == 0

@@ -429,6 +429,14 @@ def test_groups_that_do_not_divide_the_channels_are_refused(groups: int) -> None
     )
 
 
+def test_l2_normalize_of_large_numbers_has_a_finite_gradient_of_large_cotangents() -> None:
+    x, dy = jnp.asarray([1e9, 1e9], jnp.float32), jnp.asarray([1e30, 0], jnp.float32)
+    residual = manual_bp.l2_normalize.forward(x)[1]
+    (dx,) = manual_bp.l2_normalize.backward(residual, dy)
+    wanted = 1e30 / 1e9 / 2**1.5
+    np.testing.assert_allclose(dx, [wanted, -wanted], rtol=1e-5)
+
+
 def test_l2_normalize_and_weight_norm_complain(without_annotations: None) -> None:
     assert complaint(TypeError, manual_bp.l2_normalize.forward, jnp.ones(3, int)) == (
         "l2_normalize: x: expected a floating dtype, got int64"

@@ -129,6 +129,24 @@ class SimpleNamespaceOp(SimpleNamespace):
     __hash__ = object.__hash__
 
 
+@pytest.mark.parametrize("depth", [0, 1, 5])
+@pytest.mark.parametrize("op", [layer_stack, checkpointed_stack])
+def test_a_key_among_the_parameters_has_no_cotangent(op: Any, depth: int) -> None:
+    layer = (Stage(manual_bp.linear), Stage(manual_bp.dropout, (("rate", 0.5),)))
+    parameters = dense(depth, 3), (jax.random.split(jax.random.key(0), depth),)
+    x, dy = random(4, 3), random(4, 3, seed=1)
+    y, (dparameters, dx) = gradients(op, (parameters, x), dy, layer=layer)
+    assert dparameters[1] == (None,)
+
+    each = [jax.tree.map(lambda leaf, k=k: leaf[k], parameters) for k in range(depth)]
+    flat = [theta for one in each for theta in one]
+    wanted, (dflat, wanted_dx) = gradients(chain, (flat, x), dy, stages=layer * depth)
+    assert_close((y, dx), (wanted, wanted_dx))
+    for number in range(depth):
+        mine = jax.tree.map(lambda leaf, k=number: leaf[k], dparameters)
+        assert_close(mine, dflat[2 * number : 2 * number + 2])
+
+
 def temp_bytes(op: Any, depth: int) -> int:
     """Return the memory that forward and backward take besides arguments and results."""
     n, batch = 8, 512

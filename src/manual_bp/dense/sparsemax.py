@@ -8,6 +8,9 @@ Forward  y minimises ½ ‖y − u‖² under y ≥ 0 and Σ y = 1. With a multi
   (1) τ ← τ + g(τ)/k,
          and end in finitely many, as each leaves a support of fewer entries or is the last.
          One entry alone puts τ at max u − 1, and more of them no lower: there it starts.
+         A τ far nearer to max u has a rounding error of where it started, and may have gone too
+         far by it. So at the end one step goes either way, and as g is convex, to where g ≥ 0,
+         and one more up.
 Derive   Near u the support stays, so ∂τ/∂uᵢ = 1/k for i in S, 0 elsewhere, and ∂yⱼ/∂uᵢ =
          1[i=j] − 1/k where both are in S, 0 elsewhere. With s = 1 on S and 0 outside,
            duᵢ = Σⱼ dyⱼ ∂yⱼ/∂uᵢ = sᵢ (dyᵢ − Σⱼ sⱼ dyⱼ/k)
@@ -50,18 +53,22 @@ def _threshold(
     u − m is formed in each step and for each sum anew, instead of once and written out.
     """
 
-    def step(tau: jax.Array) -> jax.Array:
+    def newton(tau: jax.Array) -> jax.Array:
         m_here, tau_here = op.again((m, tau))
         g = jnp.maximum(u - m_here - tau_here, 0).sum(axis, keepdims=True) - 1
         m_here, tau_here = op.again((m_here, tau))
         k = _above_0(jnp.maximum(u - m_here, tau_here) - tau_here).sum(axis, keepdims=True)
-        return tau + jnp.maximum(g / k, 0)  # (1)
+        return g / jnp.maximum(k, 1)
+
+    def step(tau: jax.Array) -> jax.Array:
+        return tau + jnp.maximum(newton(tau), 0)  # (1)
 
     def moves(taus: tuple[jax.Array, jax.Array]) -> jax.Array:
         return jnp.any(taus[1] > taus[0])
 
     start = jnp.full_like(m, -1)
-    return jax.lax.while_loop(moves, lambda taus: (taus[1], step(taus[1])), (start, step(start)))[1]
+    taus = jax.lax.while_loop(moves, lambda taus: (taus[1], step(taus[1])), (start, step(start)))
+    return step(taus[1] + newton(taus[1]))
 
 
 def _above_0(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

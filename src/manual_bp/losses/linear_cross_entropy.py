@@ -147,7 +147,9 @@ def _swept(
         delta, _ = softmax_cross_entropy.backward(residual, one)
         of_W = of_W + product(op.again(x.T), delta)  # (2)
         of_b = None if b is None else of_b + delta.sum(0)  # (3)
-        return (total + losses @ one, of_W, of_b), product(delta, W.T)  # (1)
+        # The loss of what fills a block up may be infinite.
+        counted = jnp.where(one > 0, losses, 0)
+        return (total + counted.sum(), of_W, of_b), product(delta, W.T)  # (1)
 
     zeros = jnp.zeros((), wide), jnp.zeros(W.shape, wide), None if b is None else jnp.zeros(v, wide)
     ones = jnp.ones(samples, wide)

@@ -149,6 +149,9 @@ def forward(
     if jnp.issubdtype(jnp.result_type(labels), jnp.integer):
         labels = labelling.checked(NAME, labels, tuple(batch), classes, ignored_label)
         reductions.check(NAME, labels.shape, reduction)
+        if (counted := labelling.counted(labels, ignored_label)) is not None:
+            # What does not count may be anything, as the −∞ or NaN of what only fills up.
+            logits = jnp.where(counted[..., None], logits, 0)
     else:
         _, labels = op.floating(NAME, logits=logits, labels=labels)
         if ignored_label is not None:

@@ -91,7 +91,7 @@ def backward(
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
     parameters, layer = residual.parameters, residual.layer
     if residual.inputs is None:
-        return parameters, dy
+        return layer_stack.blank(parameters), dy
 
     def descend(cotangents: Any, segment: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         span, x = segment

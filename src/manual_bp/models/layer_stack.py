@@ -77,7 +77,7 @@ def backward(
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
     parameters, layers = residual.parameters, residual.layers
     if layers is None:
-        return parameters, dy
+        return blank(parameters), dy
     span = jnp.arange(depth_of(parameters))
     return descend(parameters, span, layers, (blank(parameters), dy))
 
@@ -130,8 +130,16 @@ def depth_of(parameters: Any) -> int:
 
 
 def blank(parameters: Any) -> Any:
-    """Return arrays for the gradients of all layers, to be written layer by layer."""
-    return jax.tree.map(lambda leaf: jax.lax.empty(leaf.shape, leaf.dtype), parameters)
+    """Return arrays for the gradients of all layers, to be written layer by layer.
+
+    Keys and whole numbers have none.
+    """
+
+    def room(leaf: jax.Array) -> jax.Array | None:
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jax.lax.empty(leaf.shape, leaf.dtype) if floating else None
+
+    return jax.tree.map(room, parameters)
 
 
 def _at(parameters: Any, place: jax.Array) -> Any:

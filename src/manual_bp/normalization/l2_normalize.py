@@ -55,6 +55,6 @@ def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Arra
     # What both passes form of x and r XLA would write out.
     x, r = op.again(residual.x), op.again(residual.rnorm)
     dy = op.wide(op.expect_cotangent(NAME, dy, x.shape, x.dtype))
-    along = r * (dy * op.wide(x)).sum(residual.axis, keepdims=True)
+    along = (dy * (op.wide(x) * r)).sum(residual.axis, keepdims=True)
     dx = r * (dy - op.wide(x) * r * along)  # (1)
     return (dx.astype(x.dtype),)
