@@ -184,7 +184,11 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_CHOICE.format("> -0.25"), _CHOICE.format(">= -0.25"), _BOTH_FORMS),
     ),
     "models/checkpointed_stack.py": (
-        ("return parameters, dy", "return (zeroed(parameters), dy)", _NONE_TO_WRITE),
+        (
+            "return layer_stack.blank(parameters), dy",
+            "return (zeroed(layer_stack.blank(parameters)), dy)",
+            _NONE_TO_WRITE,
+        ),
         (
             "return places[: depth - rest].reshape(-1, segment), places[depth - rest :]",
             "return places[:depth - rest].reshape(segment, -1), places[depth - rest :]",
@@ -192,7 +196,7 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "models/layer_stack.py": (
-        ("return parameters, dy", "return (zeroed(parameters), dy)", _NONE_TO_WRITE),
+        ("return blank(parameters), dy", "return (zeroed(blank(parameters)), dy)", _NONE_TO_WRITE),
         *((_DEPTH.format(0), _DEPTH.format(other), _ONE_DEPTH) for other in (-1, 1)),
     ),
     "models/mlp.py": (
