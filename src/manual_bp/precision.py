@@ -60,8 +60,16 @@ def loss_scale(value: float = 2.0**15, *, interval: int = 2000) -> LossScale:
 
 
 def unscaled(gradients: Any, scale: LossScale) -> Any:
-    """Return the gradients of the loss from those of s times it."""
-    return jax.tree.map(lambda g: g / scale.value.astype(g.dtype), gradients)  # (2)
+    """Return the gradients of the loss from those of s times it.
+
+    In float32 at least, as a large s is infinite in float16.
+    """
+
+    def of_loss(g: jax.Array) -> jax.Array:
+        wide = op.wide(g)
+        return (wide / scale.value.astype(wide.dtype)).astype(g.dtype)
+
+    return jax.tree.map(of_loss, gradients)  # (2)
 
 
 def all_finite(gradients: Any) -> Bool[Array, ""]:

@@ -76,6 +76,18 @@ def test_a_second_run_does_not_touch_the_first(tmp_path: Path, monkeypatch) -> N
     assert before == {path: path.read_bytes() for path in Path(first).rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize("name", ["a[b]", "a\\b"])
+def test_a_folder_whose_checkpoints_could_not_be_read_is_refused_before_training(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as refused:
+        train(SMALL, Path(name))
+    expected = "a path without [, ], \\, so that checkpoints can be read again"
+    assert str(refused.value) == f"train: --out: expected {expected}, got {tmp_path / name}"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [

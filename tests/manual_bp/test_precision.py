@@ -226,3 +226,13 @@ def test_bad_dtypes_and_intervals_are_refused() -> None:
     assert str(wider.value) == (
         "mixed: dtype: expected a dtype narrower than float32, that of the parameters, got float64"
     )
+
+
+@pytest.mark.parametrize("value", [2.0**-8, 1.0, 2.0**16, 2.0**24])
+def test_gradients_in_float16_are_divided_by_a_scale_that_float16_does_not_hold(
+    value: float,
+) -> None:
+    scaled = jnp.asarray([1.5, -3.0, 0.0], jnp.float16)
+    came = precision.unscaled([scaled], precision.loss_scale(value))[0]
+    assert came.dtype == jnp.float16
+    np.testing.assert_array_equal(came, np.float16(np.asarray(scaled, np.float64) / value))

@@ -66,7 +66,7 @@ def run(
     before = None if old is None else _expect_common(compare.load(old), subjects, old)
     rows, notes, whole = _measured(subjects, settings, console)
     tables.show(rows, notes, console)
-    if json is not None:
+    if json is not None and (rows or whole):
         write_json(json, _result(rows, notes, settings, whole=whole, quick=quick))
     if plot is not None and rows:
         plot_of_bench.draw(plot, rows, machine.device())

@@ -51,7 +51,7 @@ def run(
         "as logarithms; sizes of 0 bytes are left out, and the sizes that are left are counted.",
         soft_wrap=True,
     )
-    if json is not None:
+    if json is not None and (curves or whole):
         write_json(json, _result(curves, notes, settings, whole=whole, quick=quick))
     if plot is not None and curves:
         plot_of_scaling.draw(plot, curves, machine.device())
