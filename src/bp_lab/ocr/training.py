@@ -88,11 +88,16 @@ def train(
             assert out is not None
         else:
             out = folder.claim(out, "ocr")
-        write_json(out / folder.CONFIG, {"config": settings.to_dict(), "dataset": {"name": "ocr"}})
+            _write_config(out, settings)
         params = engine.initial(settings)
         listener.started(out, settings, sum(leaf.size for leaf in jax.tree.leaves(params)))
         with opened(out) as checkpoints, ThreadPoolExecutor(1) as drawing:
-            params, history = _train(settings, params, checkpoints, listener, stop, out, drawing)
+            state = steps.init(params, engine.optimizer(settings))
+            history: dict[str, Any] = {"epochs": [], "gradient_check": gradient_check.summary(None)}
+            start = checkpoints.latest(like=state) or Snapshot(0, state, history)
+            if resume:  # what could not be resumed is left as it is
+                _write_config(out, settings)
+            params, history = _train(settings, start, checkpoints, listener, stop, out, drawing)
         reader = Reader(params)
         reader.save(out / SHIPPED)
         result = {
@@ -106,30 +111,29 @@ def train(
         return {**result, "out": str(out)}
 
 
+def _write_config(out: Path, settings: Settings) -> None:
+    write_json(out / folder.CONFIG, {"config": settings.to_dict(), "dataset": {"name": "ocr"}})
+
+
 def _train(
     settings: Settings,
-    params: Any,
+    start: Snapshot,
     checkpoints: Checkpoints,
     listener: Listener,
     stop: Stop,
     out: Path,
     drawing: ThreadPoolExecutor,
 ) -> tuple[Any, dict[str, Any]]:
-    rule = engine.optimizer(settings)
-    state = steps.init(params, rule)
-    history: dict[str, Any] = {"epochs": [], "gradient_check": gradient_check.summary(None)}
-    snapshot = checkpoints.latest(like=state)
-    done = snapshot.epoch if snapshot else 0
-    if snapshot:
-        state, history = snapshot.state, snapshot.history
+    done, state, history = start
+    if done:
         listener.resumed(done)
     elif settings.check == "first":
-        report = engine.check(settings, params)
+        report = engine.check(settings, state.params)
         listener.checked(report)
         if gradient_check.is_wrong(report):
             raise GradientMismatch(str(report))
         history["gradient_check"] = gradient_check.summary(report)
-    step = steps.jit_step(engine.loss_and_gradients(settings), rule)
+    step = steps.jit_step(engine.loss_and_gradients(settings), engine.optimizer(settings))
     validation = data.lines(_VALIDATION_SEED, _VALIDATED, split="test")
     drawn = drawing.submit(epoch_batches, settings, done)
     for number in range(done, settings.epochs):

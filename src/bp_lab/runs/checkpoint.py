@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from bp_lab.runs import folder
 from manual_bp.train import State
 
 KEPT = 2
+PATTERNS = "[]\\"  # what orbax, when it reads, takes for more than a character of a path
 
 
 class Snapshot(NamedTuple):
@@ -27,28 +29,34 @@ class Snapshot(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run; the last ones are kept."""
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, path: Path, shown: Path) -> None:
+        """Open the checkpoints at `path`, an absolute one, which errors name as `shown`."""
         import orbax.checkpoint as ocp
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         _hide_late_reads()
-        self._ocp = ocp
-        self._path = (run / folder.CHECKPOINTS).absolute()
+        self._ocp, self._shown = ocp, shown
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEPT, enable_async_checkpointing=False, create=True
         )
-        self._manager = ocp.CheckpointManager(self._path, options=options)
+        with self._expecting(shown, "a folder that can be read"):
+            self._manager = ocp.CheckpointManager(path, options=options)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write a snapshot; until it is whole, the one before it is what `latest` finds."""
+        """Write a snapshot; until it is whole, the one before it is what `latest` finds.
+
+        Raises:
+          InputError: it cannot be written.
+        """
         args = self._ocp.args
-        self._manager.save(
-            snapshot.epoch,
-            args=args.Composite(
-                state=args.StandardSave(_on_disk(snapshot.state)),
-                history=args.JsonSave(snapshot.history),
-            ),
-        )
+        with self._expecting(self._shown, "a folder that can be written, with room in it"):
+            self._manager.save(
+                snapshot.epoch,
+                args=args.Composite(
+                    state=args.StandardSave(_on_disk(snapshot.state)),
+                    history=args.JsonSave(snapshot.history),
+                ),
+            )
 
     def latest(self, like: State) -> Snapshot | None:
         """Return the last whole snapshot, its state in the structure of `like`; None without one.
@@ -63,21 +71,26 @@ class Checkpoints:
         shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), _on_disk(like)
         )
-        try:
+        with self._expecting(self._shown / str(epoch), "a checkpoint of this run's network"):
             found = self._manager.restore(
                 epoch,
                 args=args.Composite(state=args.StandardRestore(shapes), history=args.JsonRestore()),
             )
-        except Exception as error:  # noqa: BLE001  orbax and tensorstore raise many kinds
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            expected = "a checkpoint of this run's network"
-            place = str(self._path / str(epoch))
-            raise InputError("checkpoint", place, expected, reason[0][:200]) from None
         return Snapshot(epoch, like._replace(**found.state), found.history)
 
     def close(self) -> None:
         """Release what orbax holds."""
         self._manager.close()
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _expecting(place: Path, expected: str) -> Iterator[None]:
+        """Turn what orbax raises into an InputError of one line."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  orbax and tensorstore raise many kinds
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            raise InputError("checkpoint", str(place), expected, reason[0][:200]) from None
 
 
 def _on_disk(state: State) -> dict[str, Any]:
@@ -107,9 +120,16 @@ def _hide_late_reads() -> None:
 
 @contextlib.contextmanager
 def opened(run: Path) -> Iterator[Checkpoints]:
-    """Yield the checkpoints of a run, and close them."""
-    checkpoints = Checkpoints(run)
-    try:
+    """Yield the checkpoints of a run, and close them.
+
+    Raises:
+      InputError: the folder cannot be used.
+    """
+    with contextlib.ExitStack() as stack:
+        reached = run = run.absolute()
+        if any(character in str(run) for character in PATTERNS):
+            reached = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "run"
+            reached.symlink_to(run, target_is_directory=True)
+        checkpoints = Checkpoints(reached / folder.CHECKPOINTS, run / folder.CHECKPOINTS)
+        stack.callback(checkpoints.close)
         yield checkpoints
-    finally:
-        checkpoints.close()

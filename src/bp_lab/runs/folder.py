@@ -9,20 +9,14 @@ from bp_lab.errors import InputError
 CONFIG = "config.json"
 RESULT = "result.json"
 CHECKPOINTS = "checkpoints"
-PATTERNS = "[]\\"  # what the library of checkpoints takes for more than a character of a path
 
 
 def claim(out: Path | None, dataset: str) -> Path:
     """Return a folder for a new run, made and empty; without `out`, the next free one of `runs/`.
 
     Raises:
-      InputError: `out` is a file, a folder that is not empty, or one where no checkpoint could be
-        read again.
+      InputError: `out` is a file, or a folder that is not empty.
     """
-    whole = str((out or Path("runs")).absolute())
-    if any(character in whole for character in PATTERNS):
-        expected = f"a path without {', '.join(PATTERNS)}, so that checkpoints can be read again"
-        raise InputError("train", "--out", expected, whole)
     if out is None:
         return _next_free(Path("runs"), dataset)
     if (out / CONFIG).is_file():
@@ -44,7 +38,6 @@ def claim(out: Path | None, dataset: str) -> Path:
 
 def _next_free(parent: Path, dataset: str) -> Path:
     stem, number = Path(dataset).stem or "run", 1
-    stem = "".join("-" if character in PATTERNS else character for character in stem)
     try:
         parent.mkdir(parents=True, exist_ok=True)
         while True:

@@ -158,13 +158,18 @@ def train(
                 "dataset": fingerprint(dataset),
                 "versions": _versions(),
             }
-        write_json(out / folder.CONFIG, content)
+            write_json(out / folder.CONFIG, content)
         features = dataset.train.x.shape[1]
         model = config.describe_model(features, dataset.classes, dataset.image_shape)
         listener.started(out, config, model, dataset)
         trainer = _Trainer(config, dataset)
         with opened(out) as checkpoints:
-            state, history = _train(trainer, checkpoints, listener, stop, out)
+            state = trainer.initial()
+            history: dict[str, Any] = {"epochs": [], "gradient_check": None}
+            start = checkpoints.latest(like=state) or Snapshot(0, state, history)
+            if resume:  # what could not be resumed is left as it is
+                write_json(out / folder.CONFIG, content)
+            state, history = _train(trainer, checkpoints, start, listener, stop, out)
         predicted, confidence = trainer.predictions(state)
         result = _result(trainer, state, history, model, predicted)
         plots.draw_run(out, history["epochs"], dataset.test, predicted, confidence, dataset)
@@ -173,14 +178,15 @@ def train(
 
 
 def _train(
-    trainer: _Trainer, checkpoints: Checkpoints, listener: Listener, stop: Stop, out: Path
+    trainer: _Trainer,
+    checkpoints: Checkpoints,
+    start: Snapshot,
+    listener: Listener,
+    stop: Stop,
+    out: Path,
 ) -> tuple[Any, dict[str, Any]]:
-    config, state = trainer.config, trainer.initial()
-    history: dict[str, Any] = {"epochs": [], "gradient_check": None}
-    snapshot = checkpoints.latest(like=state)
-    done = snapshot.epoch if snapshot else 0
-    if snapshot:
-        state, history = snapshot.state, snapshot.history
+    config, (done, state, history) = trainer.config, start
+    if done:
         listener.resumed(done)
     for number in range(done, config.epochs):
         interval = config.check_interval
