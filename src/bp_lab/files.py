@@ -9,6 +9,19 @@ from bp_lab.errors import InputError
 from jax_ref import whole_files
 
 
+def expect_a_place(command: str, option: str, path: Path | None) -> None:
+    """Raise an InputError unless a file can lie there; None is none."""
+    if path is None:
+        return
+    try:
+        wrong = path.is_dir() or not path.parent.is_dir()
+    except OSError as error:
+        expected = "the path of a file that can be written"
+        raise InputError(command, option, expected, f"{path}: {error.strerror}") from None
+    if wrong:
+        raise InputError(command, option, "a file in an existing folder", path)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON so that the file is the old one or the new one, whole, at every instant.
 

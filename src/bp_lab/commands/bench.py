@@ -15,7 +15,7 @@ from bp_lab.bench.row import KINDS, Row, geometric_means
 from bp_lab.commands import bench_scaling
 from bp_lab.commands import bench_tables as tables
 from bp_lab.errors import FAILED, INTERRUPTED, InputError
-from bp_lab.files import write_json
+from bp_lab.files import expect_a_place, write_json
 from bp_lab.plots import bench as plot_of_bench
 from bp_lab.runs import engine
 from bp_lab.runs.config import DTYPES
@@ -92,8 +92,7 @@ def _expect_settings(
     if pairs is not None and pairs < LEAST_PAIRS:
         raise InputError("bench", "--pairs", f"at least {LEAST_PAIRS}", pairs)
     for option, path in files.items():
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise InputError("bench", option, "a file in an existing folder", path)
+        expect_a_place("bench", option, path)
 
 
 def _expect_alone(names: Sequence[str], given: dict[str, Any]) -> None:

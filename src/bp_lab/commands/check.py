@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bp_lab import rules
 from bp_lab.errors import FAILED, InputError
-from bp_lab.files import write_json
+from bp_lab.files import expect_a_place, write_json
 from jax_ref import Report, Row, Verdict, cases, page, processes
 from jax_ref.check import LEVELS
 from jax_ref.console import GLYPHS, STYLES
@@ -78,21 +78,9 @@ def _expect_settings(
     if seed < 0:
         raise InputError("check", "--seed", "a whole number ≥ 0", seed)
     for option, path in files.items():
-        if path is not None:
-            _expect_a_place(option, path)
+        expect_a_place("check", option, path)
     if files["--html"] is not None and files["--html"] == files["--json"]:
         raise InputError("check", "--html", "another file than --json", files["--html"])
-
-
-def _expect_a_place(option: str, path: Path) -> None:
-    """Raise an InputError unless a file can lie there."""
-    try:
-        wrong = path.is_dir() or not path.parent.is_dir()
-    except OSError as error:
-        expected = "the path of a file that can be written"
-        raise InputError("check", option, expected, f"{path}: {error.strerror}") from None
-    if wrong:
-        raise InputError("check", option, "a file in an existing folder", path)
 
 
 def _expect_no(given: Mapping[str, Any], where: str) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bp_lab.errors import FAILED, InputError
-from bp_lab.files import write_json
+from bp_lab.files import expect_a_place, write_json
 from jax_ref import cases
 from jax_ref.mutants import EQUAL, SURVIVED, Mutant, Outcome, Score, mutants, outcomes
 
@@ -27,8 +27,7 @@ def run(ops: Sequence[str], workers: int | None, json: Path | None) -> int:
             raise InputError("mutants", "OP", "one of " + ", ".join(known), op)
     if workers is not None and workers < 1:
         raise InputError("mutants", "--workers", "at least 1", workers)
-    if json is not None and (json.is_dir() or not json.parent.is_dir()):
-        raise InputError("mutants", "--json", "a file in an existing folder", json)
+    expect_a_place("mutants", "--json", json)
     console = Console(highlight=False)
     wanted = ops or known
     chosen = [m for m in mutants(cases.everything) if not set(wanted).isdisjoint(m.ops)]
