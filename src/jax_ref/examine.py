@@ -8,7 +8,6 @@ same precision says how much error is owed to the precision alone.
 
 import functools
 import operator
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ref import locate, naming
+from jax_ref import locate, naming, own_rules
 from jax_ref.compare import compare
 from jax_ref.compiling import UNTRACEABLE
 from jax_ref.errors import CheckError
@@ -38,7 +37,6 @@ NEAR = 1e-5  # a comparison that turns within such a step may bend a difference
 AT = 1e-12  # one that turns within such a step does so at the point
 ROUNDINGS = 4  # of what is kept in lower precision
 MARGIN = 100  # by which differences may miss their tolerance where jax.grad agrees
-JAX = f"jax{os.sep}_src"
 WIDE = (np.float64, np.complex128)
 DIFFERENCES = ("finite difference", "five points", "Taylor remainder")
 
@@ -54,7 +52,6 @@ class Findings:
       true: the truth, by leaf.
       dy: the cotangents that were pulled back, one array for each floating output.
       wide: of a point in lower precision, what the float64 witnesses found there.
-      widened: whether these were asked.
       one_by_one: leaves that were differenced along each coordinate by itself.
     """
 
@@ -64,7 +61,6 @@ class Findings:
     true: dict[str, Any] = field(default_factory=dict)
     dy: list[Any] = field(default_factory=list)
     wide: "Findings | None" = None
-    widened: bool = False
     one_by_one: set[str] = field(default_factory=set)
 
 
@@ -175,7 +171,7 @@ class Examination:
         if self.subject.reference is None:
             return True
         try:
-            return any(_is_foreign(equation) for equation in self.equations())
+            return any(own_rules.is_foreign(equation) for equation in self.equations())
         except UNTRACEABLE:
             return False
 
@@ -260,7 +256,7 @@ def weighed(examination: Examination, found: Findings) -> Findings:
     ]
     # Differences are the only witness of a rule that someone gave the reference.
     equations = examination.equations() if apart else []
-    if any(_is_foreign(equation) for equation in equations):
+    if any(own_rules.is_foreign(equation) for equation in equations):
         return found
     stopped = any(equation.primitive.name == "stop_gradient" for equation in equations)
     for row in apart:
@@ -310,17 +306,6 @@ def differences(
                 found.true[row.leaf] = true
         made.append(row)
     return made
-
-
-def _is_foreign(equation: Any) -> bool:
-    """Return whether an equation has a derivative of its own that is not JAX's."""
-    jaxpr = getattr(equation.params.get("call_jaxpr"), "jaxpr", None)
-    if not equation.primitive.name.startswith("custom_") or jaxpr is None:
-        return False
-    # A function of JAX's may have been given a derivative by someone else.
-    rules = (equation.params.get(name) for name in ("bwd", "jvp_jaxpr_fun"))
-    infos = [getattr(one, "debug_info", None) for one in (jaxpr, *rules) if one is not None]
-    return any(JAX not in str(info.func_src_info) for info in infos if info is not None)
 
 
 def linearity_rows(

@@ -12,15 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from jax_ref import naming
+from jax_ref import naming, own_rules
 from jax_ref.arguments import Arguments
 from jax_ref.calling import as_arrays, calling, returning_arrays, shown
 from jax_ref.compiling import UNTRACEABLE, faithful, quick
 from jax_ref.errors import CheckError
 from jax_ref.oracles.autodiff import is_differentiable
-from jax_ref.oracles.jaxprs import every_equation
 
 Leaves = Sequence[Any]
 Way = Callable[[Any], Any]  # the way back: from the cotangents of the outputs
@@ -240,22 +238,18 @@ class Rule(Subject):
         for role, function in (("rule", rule), ("primal", primal)):
             if not callable(function) and not (role == "primal" and function is None):
                 raise CheckError(place, role, "a function", type(function).__name__)
-        for kind, way in ((jax.custom_vjp, "fwd"), (jax.custom_jvp, "jvp")):
-            if isinstance(rule, kind) and getattr(rule, way) is None:
-                raise CheckError(
-                    place, "rule", f"one that was given by def{kind.__name__[-3:]}", "none"
-                )
+        own_rules.expect_defined(place, rule)
         fun = getattr(rule, "fun", rule)
         settings = getattr(rule, "nondiff_argnums", ())
         known = (naming.of_arguments(f, len(args)) for f in (fun, getattr(rule, "fwd", fun)))
         names = min(known, key=lambda names: sum(name.startswith("args[") for name in names))
         arguments = Arguments(place, names, args, wrt, settings)
         if not isinstance(rule, jax.custom_vjp | jax.custom_jvp):
-            _expect_a_rule(place, rule, arguments)
+            own_rules.expect_one(place, rule, arguments)
         reference = None
         if primal is not None:
             reference = returning_arrays(place, "primal", primal, static)
-            _refuse_itself(place, rule, fun, reference, arguments)
+            own_rules.refuse_itself(place, rule, fun, reference, arguments)
         own = None if fun is rule else returning_arrays(place, "rule", fun, static)
         # What was given without the rule is the measure; the rule's own body may share its mistake.
         super().__init__(place, name, arguments, reference, reference or own)
@@ -289,65 +283,3 @@ def _expect_two(place: str, role: str, backward: Callable[..., Any]) -> None:
         raise CheckError(place, role, expected, f"one of {count} arguments") from None
     except ValueError:
         return  # a built-in function without a signature
-
-
-def _refuse_itself(
-    place: str, rule: Any, fun: Any, reference: Callable[..., Any], arguments: Arguments
-) -> None:
-    """Raise a CheckError where the reference is differentiated by the rule that it is to judge."""
-
-    def of_leaves(chosen: Leaves, rest: Leaves) -> Any:
-        return reference(*arguments.build(chosen, rest))
-
-    try:
-        jaxpr = jax.make_jaxpr(of_leaves)(arguments.chosen, arguments.rest)
-    except UNTRACEABLE:
-        return
-    if _calls(jaxpr.jaxpr, rule, fun):
-        expected = "a function that JAX differentiates by itself"
-        raise CheckError(place, "primal", expected, "one that calls the rule")
-
-
-def _expect_a_rule(place: str, function: Any, arguments: Arguments) -> None:
-    """Raise a CheckError where JAX differentiates the function by itself."""
-    try:
-        jaxpr = jax.make_jaxpr(lambda chosen, rest: function(*arguments.build(chosen, rest)))(
-            arguments.chosen, arguments.rest
-        )
-    except Exception:  # noqa: BLE001  told when the function is called
-        return
-    if not any("custom" in equation.primitive.name for equation in every_equation(jaxpr.jaxpr)):
-        expected = "a jax.custom_vjp or jax.custom_jvp function"
-        raise CheckError(place, "rule", expected, "one that JAX differentiates by itself")
-
-
-def _calls(jaxpr: Jaxpr, rule: Any, fun: Any) -> bool:
-    """Return whether a jaxpr calls the rule."""
-    for equation in jaxpr.eqns:
-        backward = getattr(equation.params.get("bwd"), "f", None)
-        if backward is not None and backward is getattr(rule, "bwd", object()):
-            return True
-        for inner in map(_opened, jax.tree.leaves(list(equation.params.values()))):
-            if inner is None:
-                continue
-            custom = equation.primitive.name.startswith("custom_jvp")
-            if custom and _source(inner) == _place_of(fun) is not None:
-                return True
-            if _calls(inner, rule, fun):
-                return True
-    return False
-
-
-def _opened(parameter: Any) -> Jaxpr | None:
-    if isinstance(parameter, ClosedJaxpr):
-        return parameter.jaxpr
-    return parameter if isinstance(parameter, Jaxpr) else None
-
-
-def _source(jaxpr: Jaxpr) -> str | None:
-    return getattr(jaxpr.debug_info, "func_src_info", None)
-
-
-def _place_of(function: Any) -> str | None:
-    code = getattr(function, "__code__", None)
-    return code and f"{function.__name__} at {code.co_filename}:{code.co_firstlineno}"

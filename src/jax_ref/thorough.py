@@ -34,8 +34,6 @@ def extend(examination: Examination, found: Findings, tolerance: float, *, x64: 
     subject, point = examination.subject, examination.point
     wide: Findings | None = found
     if point.chosen[0].dtype not in WIDE:
-        if not found.widened:
-            add_float64(examination, found)
         wide, tolerance = found.wide, _unit(examination)
     with jax.enable_x64(x64 or wide is found):
         found.rows += transformations.rows(examination, found)
@@ -67,7 +65,6 @@ def add_float64(examination: Examination, found: Findings) -> None:
     A rule of lower precision may round to it inside, so no error below its unit is held against it.
     """
     point, unit = examination.point.in_float64(), _unit(examination)
-    found.widened = True
     try:
         wide = float64_findings(examination, point, unit, sampled=finite_difference.SAMPLED)
     except (CheckError, TypeError, ValueError) as error:
