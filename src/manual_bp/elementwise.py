@@ -16,7 +16,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Bool, Float, Int8
 
-from manual_bp import op
+from manual_bp import op, setting
 
 Settings = tuple[tuple[str, float], ...]
 Kinks = tuple[tuple[float, float | str], ...]
@@ -70,15 +70,16 @@ class Elementwise:
 
         Raises:
           TypeError: a setting is unknown.
-          ValueError: a setting that must be above 0 is not.
+          ValueError: a setting is no finite number, or one that must be above 0 is not.
         """
         known = dict(self.defaults)
         if unknown := settings.keys() - known.keys():
             expected = "one of " + ", ".join(known) if known else "no settings"
             raise TypeError(op.complaint(self.name, "settings", expected, min(unknown)))
-        for name in self.positive & settings.keys():
-            op.expect_positive(self.name, name, settings[name])
-        return replace(self, defaults=tuple({**known, **settings}.items()))
+        for name, value in settings.items():
+            check = setting.expect_positive if name in self.positive else setting.expect_number
+            known[name] = check(self.name, name, value)
+        return replace(self, defaults=tuple(known.items()))
 
     def forward(
         self, u: Float[Array, "*shape"], **settings: float
@@ -91,7 +92,7 @@ class Elementwise:
 
         Raises:
           TypeError: `u` is not floating, or a setting is unknown.
-          ValueError: a setting that must be above 0 is not.
+          ValueError: a setting is no finite number, or one that must be above 0 is not.
         """
         (u,) = op.floating(self.name, u=u)
         chosen = self.with_settings(**settings).defaults

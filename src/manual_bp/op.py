@@ -120,13 +120,6 @@ def expect_cotangents(
     )
 
 
-def expect_choice(op: str, argument: str, value: object, choices: Sequence[str]) -> None:
-    """Raise a ValueError unless the value is one of the choices."""
-    if value not in choices:
-        wanted = "one of " + ", ".join(repr(choice) for choice in choices)
-        raise ValueError(complaint(op, argument, wanted, repr(value)))
-
-
 def wide_dtype(dtype: Any) -> Any:
     """Return the dtype in which sums are accumulated: float32 for half precision, else the same."""
     return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
@@ -169,15 +162,3 @@ def in_dtype(tree: Any, dtype: Any) -> Any:
     return jax.tree.map(
         lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
     )
-
-
-def expect_axis(op: str, array: jax.Array, axis: int) -> None:
-    """Raise a ValueError unless the array has the axis."""
-    if not -array.ndim <= axis < array.ndim:
-        raise ValueError(complaint(op, "axis", f"an axis of shape {array.shape}", axis))
-
-
-def expect_positive(op: str, argument: str, value: float) -> None:
-    """Raise a ValueError unless the number is finite and above 0."""
-    if not 0 < value < float("inf"):
-        raise ValueError(complaint(op, argument, "a finite number above 0", value))

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from manual_bp import op, precision
+from manual_bp import op, precision, setting
 from manual_bp.adapters import as_differentiable
 
 LossAndGradients = Callable[..., tuple[Any, ...]]
@@ -137,9 +137,7 @@ def accumulated(
     Raises:
       ValueError: `parts` is below 1; when called, it does not divide the number of samples.
     """
-    if not isinstance(parts, int) or parts < 1:
-        expected = "a whole number of at least 1"
-        raise ValueError(op.complaint("accumulated", "parts", expected, parts))
+    parts = setting.expect_whole("accumulated", "parts", parts, 1)
 
     def whole(params: Any, *given: Any, **settings: Any) -> tuple[Any, ...]:
         carried, batch = (given[:1], given[1:]) if stateful else ((), given)
@@ -201,9 +199,7 @@ def make_epoch(
       The epoch. `data` is a tuple of arrays with the samples on the first axis, visited in an
       order drawn from `key`; `losses` holds the loss of every batch before its update.
     """
-    if not isinstance(batch_size, int) or batch_size < 1:
-        expected = "a whole number of at least 1"
-        raise ValueError(op.complaint("make_epoch", "batch_size", expected, batch_size))
+    batch_size = setting.expect_whole("make_epoch", "batch_size", batch_size, 1)
     step = make_step(loss_and_gradients, optimizer, stateful=stateful)
 
     def epoch(

@@ -18,14 +18,14 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from manual_bp import op
+from manual_bp import op, setting
 
 Numbers = int | Sequence[int]
 Pairs = int | Sequence[Sequence[int]]
@@ -134,11 +134,12 @@ def whole_numbers(
     Raises:
       ValueError: `value` is neither a whole number of `least` or more nor one for each axis.
     """
-    numbers = tuple(value) if isinstance(value, Sequence) else (value,) * axes
-    if len(numbers) != axes or not all(isinstance(n, int) and n >= least for n in numbers):
+    given = setting.entries(value)
+    each: tuple[Any, ...] = (value,) * axes if given is None else given
+    if len(each) != axes or not all(setting.is_whole(n) and n >= least for n in each):
         wanted = f"a whole number ≥ {least}, or {axes} of them"
         raise ValueError(op.complaint(place, argument, wanted, value))
-    return numbers
+    return tuple(map(int, each))
 
 
 def pairs(place: str, padding: Pairs, axes: int, also: str = "") -> tuple[tuple[int, int], ...]:
@@ -147,17 +148,10 @@ def pairs(place: str, padding: Pairs, axes: int, also: str = "") -> tuple[tuple[
     Raises:
       ValueError: `padding` is neither a whole number, not negative, nor a pair for each axis.
     """
-    both = padding if isinstance(padding, Sequence) else ((padding, padding),) * axes
-    fits = len(both) == axes and all(
-        isinstance(pair, Sequence)
-        and len(pair) == 2
-        and all(isinstance(p, int) and p >= 0 for p in pair)
-        for pair in both
-    )
-    if not fits:
-        wanted = f"{also}a whole number ≥ 0, or a pair of them for each of {axes} axes"
-        raise ValueError(op.complaint(place, "padding", wanted, repr(padding)))
-    return tuple((before, after) for before, after in both)
+    wanted = f"{also}a whole number ≥ 0, or a pair of them for each of {axes} axes"
+    if setting.is_whole(padding):
+        padding = ((setting.expect_whole(place, "padding", padding, 0, wanted),) * 2,) * axes
+    return setting.expect_pairs(place, "padding", padding, axes, wanted)
 
 
 def over(
@@ -178,13 +172,13 @@ def over(
     strides = whole_numbers(place, "strides", strides, axes)
     dilation = whole_numbers(place, "dilation", dilation, axes)
     spans = extents(kernel, dilation)
-    if padding == "SAME":
+    if isinstance(padding, str) and padding == "SAME":
         lacking = [
             max(span + (-(-n // s) - 1) * s - n, 0)
             for n, s, span in zip(size, strides, spans, strict=True)
         ]
         padding = [(lack // 2, lack - lack // 2) for lack in lacking]
-    elif padding == "VALID":
+    elif isinstance(padding, str) and padding == "VALID":
         padding = 0
     both = pairs(place, padding, axes, "'SAME', 'VALID', ")
     room = tuple(n + sum(pair) for n, pair in zip(size, both, strict=True))

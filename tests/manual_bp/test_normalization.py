@@ -363,7 +363,7 @@ def test_bad_features_are_refused(name: str, without_annotations: None) -> None:
 @pytest.mark.parametrize("epsilon", [0.0, -1e-5, float("nan"), float("inf")])
 def test_an_epsilon_that_is_not_positive_is_refused(name: str, epsilon: float) -> None:
     assert complaint(ValueError, call, name, jnp.ones((2, 5, 3)), epsilon=epsilon) == (
-        f"{name}: epsilon: expected a finite number > 0, got {epsilon}"
+        f"{name}: epsilon: expected a finite number above 0, got {epsilon}"
     )
 
 

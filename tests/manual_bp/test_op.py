@@ -212,21 +212,13 @@ def test_expect_shape_complains(wanted: tuple[int | None, ...], text: str) -> No
     op.expect_shape("here", "x", array, (None, 3))
 
 
-def test_expect_cotangent_choice_and_axis_complain() -> None:
+def test_expect_cotangent_complains() -> None:
     assert _message(TypeError, op.expect_cotangent, "here", jnp.ones(2), (2,), jnp.float32) == (
         "here: dy: expected <class 'jax.numpy.float32'>, the dtype of y, got float64"
     )
     assert _message(
         ValueError, op.expect_cotangent, "here", jnp.ones(3), (2,), jnp.dtype("float64")
     ) == ("here: dy: expected shape (2,) of y, got (3,)")
-    assert _message(ValueError, op.expect_choice, "here", "ties", "last", ("first", "split")) == (
-        "here: ties: expected one of 'first', 'split', got 'last'"
-    )
-    for axis in (2, -3):
-        assert _message(ValueError, op.expect_axis, "here", jnp.ones((4, 5)), axis) == (
-            f"here: axis: expected an axis of shape (4, 5), got {axis}"
-        )
-    op.expect_axis("here", jnp.ones((4, 5)), -2)
 
 
 def test_sums_over_half_precision_are_wide() -> None:

@@ -376,7 +376,7 @@ def test_bad_weights_of_a_layer_norm_lstm_are_refused(without_annotations: None)
             f"layer_norm_lstm: {argument}: expected shape {shape} for {why}, got (3,)"
         )
     assert complaint(ValueError, forward, *args, epsilon=0.0) == (
-        "layer_norm_lstm: epsilon: expected a finite number > 0, got 0.0"
+        "layer_norm_lstm: epsilon: expected a finite number above 0, got 0.0"
     )
 
 

@@ -40,7 +40,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.attention import tiles
 from manual_bp.attention.tiles import Bounds, Sizes, Tiles
 
@@ -106,7 +106,7 @@ def forward(
             raise TypeError(op.complaint(NAME, "mask", "booleans", mask.dtype))
         _expect_repeated("mask", mask, (b, n, t, s))
     scale = 1 / math.sqrt(max(h, 1)) if scale is None else scale
-    op.expect_positive(NAME, "scale", scale)
+    scale = setting.expect_positive(NAME, "scale", scale)
     grid = tiles.expect_tiles(NAME, (b, t, s), n, window, causal, tile)
     of_queries = _attended(_laid_out(q, k, v, bias, mask, grid), scale, grid)
     m, a, y = (_by_time(x, q) for x in of_queries)

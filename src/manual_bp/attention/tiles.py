@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from manual_bp import op
+from manual_bp import op, setting
 
 Bounds = tuple[int | None, int | None]
 Sizes = tuple[int, int, int]
@@ -136,15 +136,14 @@ def expect_tiles(
     Raises:
       ValueError: the window is no two bounds of 0 or more, or `at_most` no three sizes above 0.
     """
-    if len(window) != 2 or any(bound is not None and bound < 0 for bound in window):
-        wanted = "two numbers of keys, each 0 or more or None"
-        raise ValueError(op.complaint(name, "window", wanted, window))
-    if at_most is not None and (len(at_most) != 3 or min(at_most) < 1):
-        wanted = "three numbers, of samples, queries and keys, each 1 or more"
-        raise ValueError(op.complaint(name, "tile", wanted, at_most))
-    left, right = window[0], 0 if causal else window[1]
+    left, right = expect_bounds(name, window)
+    right = 0 if causal else right
     samples, *lengths = whole
-    most, *sides = (samples, SIDE, SIDE) if at_most is None else at_most
+    wanted = "three numbers, of samples, queries and keys, each 1 or more"
+    given = (max(samples, 1), SIDE, SIDE) if at_most is None else at_most
+    most, *sides = setting.expect_wholes(name, "tile", given, 3, wanted)
+    if min(most, *sides) < 1:
+        raise ValueError(op.complaint(name, "tile", wanted, at_most))
     counts = [-(-length // side) for length, side in zip(lengths, sides, strict=True)]
     queries, keys = (
         -(-length // max(count, 1)) for length, count in zip(lengths, counts, strict=True)
@@ -162,3 +161,14 @@ def expect_tiles(
     places = tuple(place for place in np.ndindex(samples // together, *counts) if sees(*place[1:]))
     filled = counts[0] * queries, counts[1] * keys
     return Tiles(places, (together, queries, keys), filled, lengths[1], (left, right))
+
+
+def expect_bounds(name: str, window: Bounds) -> Bounds:
+    """Return the bounds of a window, or raise a ValueError unless they are two."""
+    wanted = "two numbers of keys, each 0 or more or None"
+    given = setting.entries(window)
+    sound = [b is None or (setting.is_whole(b) and b >= 0) for b in given or ()]
+    if given is None or len(given) != 2 or not all(sound):
+        raise ValueError(op.complaint(name, "window", wanted, window))
+    left, right = (None if bound is None else int(bound) for bound in given)
+    return left, right

@@ -48,7 +48,7 @@ def forward(
     """
     x, W = op.floating(NAME, x=x, W=W)
     op.expect_rank(NAME, "x", x, 3, 3)
-    kernels.expect_kernel(NAME, x, W, groups)
+    groups = kernels.expect_kernel(NAME, x, W, groups)
     (apart,) = windows.whole_numbers(NAME, "dilation", dilation, 1)
     if x.shape[1] == 0:
         raise ValueError(op.complaint(NAME, "x", "one time or more", f"shape {x.shape}"))

@@ -69,7 +69,7 @@ def forward(
       ValueError: the shapes or settings do not fit, or the window is larger than the padded `x`.
     """
     x, W = op.floating(NAME, x=x, W=W)
-    kernels.expect_kernel(NAME, x, W, groups)
+    groups = kernels.expect_kernel(NAME, x, W, groups)
     over = windows.over(
         NAME, x.shape[1:-1], W.shape[:-2], strides=strides, padding=padding, dilation=dilation
     )

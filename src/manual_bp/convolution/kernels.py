@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op, windows
+from manual_bp import op, setting, windows
 from manual_bp.dense import products
 from manual_bp.windows import Windows
 
@@ -35,12 +35,13 @@ FEW, MANY_CHANNELS, PRODUCTS = 32, 128, 2**23
 MANY, SAMPLES, PIECES = 32, 8, 8
 
 
-def expect_kernel(place: str, x: jax.Array, W: jax.Array, groups: int) -> None:
-    """Raise a ValueError unless W is (*kernel, c / groups, m) for x of (b, *size, c)."""
+def expect_kernel(place: str, x: jax.Array, W: jax.Array, groups: int) -> int:
+    """Return the groups; raise a ValueError unless W is (*kernel, c / groups, m) for x."""
     op.expect_rank(place, "x", x, 3, None)
     channels = x.shape[-1]
-    if groups < 1 or channels % groups:
-        wanted = f"a divisor of the {channels} channels of x"
+    wanted = f"a divisor of the {channels} channels of x"
+    groups = setting.expect_whole(place, "groups", groups, 1, wanted)
+    if channels % groups:
         raise ValueError(op.complaint(place, "groups", wanted, groups))
     shape = (*(None,) * (x.ndim - 2), channels // groups, None)
     op.expect_shape(place, "W", W, shape, f"for x of shape {x.shape} and groups={groups}")
@@ -48,6 +49,7 @@ def expect_kernel(place: str, x: jax.Array, W: jax.Array, groups: int) -> None:
         wanted = f"a divisor of the {W.shape[-1]} channels of y"
         raise ValueError(op.complaint(place, "groups", wanted, groups))
     expect_taps(place, W)
+    return groups
 
 
 def expect_taps(place: str, W: jax.Array) -> None:

@@ -102,7 +102,7 @@ def forward(
       ValueError: the shapes or settings do not fit, or `padding` leaves nothing.
     """
     x, W = op.floating(NAME, x=x, W=W)
-    kernels.expect_kernel(NAME, x, W, groups)
+    groups = kernels.expect_kernel(NAME, x, W, groups)
     over = _over(
         x.shape[1:-1],
         W.shape[:-2],

@@ -19,7 +19,7 @@ Source   Bridle 1990; the log-sum-exp shift: Blanchard, Higham & Higham 2021, IM
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 
 @op.residual
@@ -60,8 +60,8 @@ def forward(
       ValueError: `u` has rank 0, or no such axis, or `temperature` is not a finite number above 0.
     """
     (u,) = op.floating("log_softmax", u=u)
-    op.expect_axis("log_softmax", u, axis)
-    op.expect_positive("log_softmax", "temperature", temperature)
+    axis = setting.expect_axis("log_softmax", u, axis)
+    temperature = setting.expect_positive("log_softmax", "temperature", temperature)
     y = log_normalise(op.wide(u), axis, temperature)
     saved = y if y.dtype == u.dtype else jnp.exp(y).astype(u.dtype)
     return y.astype(u.dtype), Residual(saved, axis, temperature)

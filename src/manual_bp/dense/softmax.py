@@ -22,7 +22,7 @@ Source   Bridle 1990, "Probabilistic interpretation of feedforward classificatio
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 
 @op.residual
@@ -57,8 +57,8 @@ def forward(
       ValueError: `u` has rank 0, or no such axis, or `temperature` is not a finite number above 0.
     """
     (u,) = op.floating("softmax", u=u)
-    op.expect_axis("softmax", u, axis)
-    op.expect_positive("softmax", "temperature", temperature)
+    axis = setting.expect_axis("softmax", u, axis)
+    temperature = setting.expect_positive("softmax", "temperature", temperature)
     y = normalise(op.wide(u), axis, temperature).astype(u.dtype)
     return y, Residual(y, axis, temperature)
 

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "sparsemax"
 
@@ -89,7 +89,7 @@ def forward(
       ValueError: `u` has rank 0, or no such axis.
     """
     (u,) = op.floating(NAME, u=u)
-    op.expect_axis(NAME, u, axis)
+    axis = setting.expect_axis(NAME, u, axis)
     u_wide = op.wide(u)
     m = u_wide.max(axis, keepdims=True, initial=-jnp.inf)
     y = jnp.maximum(u_wide - m - _threshold(u_wide, m, axis), 0)

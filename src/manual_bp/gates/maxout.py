@@ -12,10 +12,9 @@ Kinks    where pieces tie: `ties="first"`, the default, gives all to the first o
 Source   Goodfellow et al. 2013, "Maxout networks", arXiv:1302.4389
 """
 
-import numpy as np
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.reductions import extremum
 from manual_bp.reductions.extremum import Residual, Ties
 
@@ -39,8 +38,7 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 1, None)
-    if not isinstance(pieces, (int, np.integer)) or pieces < 1:
-        raise ValueError(op.complaint(NAME, "pieces", "a whole number of at least 1", pieces))
+    pieces = setting.expect_whole(NAME, "pieces", pieces, 1)
     if x.shape[-1] % pieces:
         wanted = f"a last axis in multiples of pieces = {pieces}"
         raise ValueError(op.complaint(NAME, "x", wanted, f"shape {x.shape}"))

@@ -13,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "broadcast_to"
 
@@ -41,6 +41,7 @@ def forward(
       ValueError: the shapes do not fit.
     """
     (x,) = op.floating(NAME, x=x)
+    shape = setting.expect_wholes(NAME, "shape", shape, None, "a tuple of sizes")
     new = len(shape) - x.ndim
     if new < 0 or any(m not in (1, n) for m, n in zip(x.shape, shape[max(new, 0) :], strict=True)):
         raise ValueError(op.complaint(NAME, "x", f"a shape that broadcasts to {shape}", x.shape))

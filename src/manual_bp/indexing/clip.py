@@ -11,12 +11,13 @@ Extremes Infinite bounds are none. An infinite x is cut as any other; a NaN stay
 Source   Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063
 """
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int8
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "clip"
 
@@ -50,8 +51,11 @@ def forward(
       ValueError: `low` is not below or at `high`.
     """
     (x,) = op.floating(NAME, x=x)
-    if not low <= high:
-        raise ValueError(op.complaint(NAME, "high", f"a number ≥ low={low}", high))
+    low = setting.expect_number(NAME, "low", low, "a number", lambda low: not math.isnan(low))
+    high = setting.expect_number(
+        NAME, "high", high, f"a number ≥ low={low}", lambda high: low <= high
+    )
+    slope_at_bounds = setting.expect_number(NAME, "slope_at_bounds", slope_at_bounds)
     least, greatest = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
     y = jnp.where(x < least, least, jnp.where(x > greatest, greatest, x))
     reached = (x <= least) | (x >= greatest)

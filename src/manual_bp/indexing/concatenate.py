@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "concatenate"
 
@@ -52,7 +52,7 @@ def forward(
         raise ValueError(op.complaint(NAME, "arrays", "at least one array", "none"))
     named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
     joined = op.floating(NAME, **named)
-    op.expect_axis(NAME, joined[0], axis)
+    axis = setting.expect_axis(NAME, joined[0], axis)
     axis %= joined[0].ndim
     shape = (*joined[0].shape[:axis], None, *joined[0].shape[axis + 1 :])
     for argument, array in zip(named, joined, strict=True):

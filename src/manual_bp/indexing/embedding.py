@@ -19,7 +19,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.indexing import numbers
 
 NAME = "embedding"
@@ -58,8 +58,7 @@ def forward(
     ids = numbers.checked(NAME, "ids", ids, v)
     y = numbers.looked_up(table, (ids,))
     if padding_id is not None:
-        if not 0 <= padding_id < v:
-            raise ValueError(op.complaint(NAME, "padding_id", f"0 … {v - 1}", padding_id))
+        padding_id = setting.expect_below(NAME, "padding_id", padding_id, v)
         y = jnp.where((ids == padding_id)[..., None], 0, y)
     return y, Residual(ids, (v, n), table.dtype, padding_id)
 

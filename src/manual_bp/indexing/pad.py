@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "pad"
 
@@ -43,9 +43,9 @@ def forward(
       ValueError: `widths` are not a pair of numbers ≥ 0 for each axis.
     """
     (x,) = op.floating(NAME, x=x)
-    if len(widths) != x.ndim or any(len(pair) != 2 or min(pair) < 0 for pair in widths):
-        expected = f"a pair of numbers ≥ 0 for each axis of shape {x.shape}"
-        raise ValueError(op.complaint(NAME, "widths", expected, widths))
+    expected = f"a pair of numbers ≥ 0 for each axis of shape {x.shape}"
+    widths = setting.expect_pairs(NAME, "widths", widths, x.ndim, expected)
+    value = setting.expect_number(NAME, "value", value, "a number", lambda _: True)
     frame = jnp.asarray(value, x.dtype)
     y = jax.lax.pad(x, frame, [(low, high, 0) for low, high in widths])
     return y, Residual(x.shape, x.dtype, widths)

@@ -19,7 +19,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.indexing import numbers
 
 NAME = "scatter_add"
@@ -55,7 +55,7 @@ def forward(
       ValueError: `x` has no such axis, the shapes do not fit, or an index is outside 0 … v−1.
     """
     x, updates = op.floating(NAME, x=x, updates=updates)
-    op.expect_axis(NAME, x, axis)
+    axis = setting.expect_axis(NAME, x, axis)
     axis %= x.ndim
     v = x.shape[axis]
     indices = numbers.checked(NAME, "indices", indices, v)

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "strided_slice"
 
@@ -53,10 +53,11 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     strides = (1,) * x.ndim if strides is None else strides
-    for argument, given in (("starts", starts), ("limits", limits), ("strides", strides)):
-        if len(given) != x.ndim:
-            expected = f"a number for each axis of shape {x.shape}"
-            raise ValueError(op.complaint(NAME, argument, expected, given))
+    expected = f"a number for each axis of shape {x.shape}"
+    starts, limits, strides = (
+        setting.expect_wholes(NAME, argument, given, x.ndim, expected)
+        for argument, given in (("starts", starts), ("limits", limits), ("strides", strides))
+    )
     if not all(0 <= a <= b <= n for a, b, n in zip(starts, limits, x.shape, strict=True)):
         expected = f"0 ≤ start ≤ limit ≤ size of shape {x.shape}"
         raise ValueError(op.complaint(NAME, "starts, limits", expected, f"{starts}, {limits}"))

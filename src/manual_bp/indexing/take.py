@@ -16,7 +16,7 @@ from typing import Any
 
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.indexing import numbers
 
 NAME = "take"
@@ -47,7 +47,7 @@ def forward(
       ValueError: `x` has no such axis, or an index is outside 0 … v−1.
     """
     (x,) = op.floating(NAME, x=x)
-    op.expect_axis(NAME, x, axis)
+    axis = setting.expect_axis(NAME, x, axis)
     axis %= x.ndim
     indices = numbers.checked(NAME, "indices", indices, x.shape[axis])
     y = numbers.looked_up(x, (*(slice(None),) * axis, indices))

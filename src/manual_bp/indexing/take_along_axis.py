@@ -17,7 +17,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.indexing import numbers
 
 NAME = "take_along_axis"
@@ -56,7 +56,7 @@ def forward(
       ValueError: `x` has no such axis, the shapes do not fit, or an index is outside 0 … v−1.
     """
     (x,) = op.floating(NAME, x=x)
-    op.expect_axis(NAME, x, axis)
+    axis = setting.expect_axis(NAME, x, axis)
     axis %= x.ndim
     indices = numbers.checked(NAME, "indices", indices, x.shape[axis])
     shape = (*x.shape[:axis], None, *x.shape[axis + 1 :])

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import distance
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
@@ -66,7 +66,7 @@ def forward(
         mean over no samples.
     """
     first, second, alike = op.floating(NAME, first=first, second=second, alike=alike)
-    op.expect_positive(NAME, "margin", margin)
+    margin = setting.expect_positive(NAME, "margin", margin)
     reductions.expect_pair(NAME, "first", "second", first, second, reduction)
     op.expect_shape(NAME, "alike", alike, first.shape[:-1], f"for first of shape {first.shape}")
     d, e = distance.between(first, second)

@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
@@ -66,7 +66,7 @@ def forward(
         over no samples.
     """
     prediction, target = op.floating(NAME, prediction=prediction, target=target)
-    op.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     reductions.expect_pair(NAME, "prediction", "target", prediction, target, reduction)
     a, ra = _normalised(op.wide(prediction), epsilon)
     b, rb = _normalised(op.wide(target), epsilon)

@@ -44,7 +44,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.dense.log_softmax import log_normalise
 from manual_bp.indexing import numbers
 from manual_bp.losses import labels as labelling
@@ -154,8 +154,7 @@ def forward(
     op.expect_rank(NAME, "logits", logits, 2, None)
     *leading, time, classes = logits.shape
     batch = tuple(leading)
-    if not 0 <= blank < classes:
-        raise ValueError(op.complaint(NAME, "blank", f"0 … {classes - 1}", blank))
+    blank = setting.expect_below(NAME, "blank", blank, classes)
     shape = jnp.asarray(labels).shape
     op.expect_shape(
         NAME, "labels", jnp.asarray(labels), (*batch, None), f"for logits of shape {logits.shape}"

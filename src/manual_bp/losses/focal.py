@@ -17,11 +17,13 @@ Targets  0 or 1. The formula holds for every real t, and so do (1) and (2).
 Source   Lin, Goyal, Girshick, He & Dollár 2017, arXiv:1708.02002
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
@@ -78,10 +80,13 @@ def forward(
         or a mean over no samples.
     """
     logits, targets = op.floating(NAME, logits=logits, targets=targets)
-    if not 0 <= gamma < float("inf"):
-        raise ValueError(op.complaint(NAME, "gamma", "a finite number not below 0", gamma))
-    if alpha is not None and not 0 <= alpha <= 1:
-        raise ValueError(op.complaint(NAME, "alpha", "a number from 0 to 1", alpha))
+    gamma = setting.expect_number(
+        NAME, "gamma", gamma, "a finite number not below 0", lambda gamma: 0 <= gamma < math.inf
+    )
+    if alpha is not None:
+        alpha = setting.expect_number(
+            NAME, "alpha", alpha, "a number from 0 to 1", lambda alpha: 0 <= alpha <= 1
+        )
     reductions.expect_pair(NAME, "logits", "targets", logits, targets, reduction)
     z, t = op.wide(logits), op.wide(targets)
     one, zero = _weights(alpha)

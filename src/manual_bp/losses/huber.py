@@ -17,7 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
@@ -54,8 +54,9 @@ def forward(
         over no samples.
     """
     prediction, target = op.floating(NAME, prediction=prediction, target=target)
-    if not delta > 0:
-        raise ValueError(op.complaint(NAME, "delta", "a positive number", delta))
+    delta = setting.expect_number(
+        NAME, "delta", delta, "a positive number", lambda delta: delta > 0
+    )
     reductions.expect_pair(NAME, "prediction", "target", prediction, target, reduction)
     y, t = op.wide(prediction), op.wide(target)
     # By |e| and not by c, which XLA's CPU code would write out for both.

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import labels as labelling
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses import softmax_cross_entropy
@@ -83,11 +83,13 @@ def forward(
     if b is not None:
         _, b = op.floating(NAME, x=x, b=b)
         op.expect_shape(NAME, "b", b, W.shape[1:], f"for W of shape {W.shape}")
+    class_weights, label_smoothing, ignored_label = softmax_cross_entropy.expect_settings(
+        NAME, W.shape[1], class_weights, label_smoothing, ignored_label
+    )
     labels = labelling.checked(NAME, labels, tuple(batch), W.shape[1], ignored_label)
-    op.expect_choice(NAME, "reduction", reduction, ("mean", "sum"))
+    setting.expect_choice(NAME, "reduction", reduction, ("mean", "sum"))
     reductions.check(NAME, labels.shape, reduction)
     blocks = expect_blocks(labels.size, W.shape[1], block)
-    softmax_cross_entropy.expect_settings(NAME, W.shape[1], class_weights, label_smoothing)
 
     def loss(u: jax.Array, labels: jax.Array) -> tuple[jax.Array, Any]:
         return softmax_cross_entropy.forward(
@@ -110,9 +112,10 @@ def forward(
 
 def expect_blocks(samples: int, classes: int, block: int | None) -> tuple[int, int]:
     """Return how many blocks there are, of how many samples, or raise a ValueError."""
-    if block is not None and block < 1:
-        raise ValueError(op.complaint(NAME, "block", "at least 1 sample", block))
-    most = max(1, ENTRIES // max(classes, 1)) if block is None else block
+    if block is None:
+        most = max(1, ENTRIES // max(classes, 1))
+    else:
+        most = setting.expect_whole(NAME, "block", block, 1, "at least 1 sample")
     count = max(1, -(-samples // most))
     return count, -(-samples // count)
 

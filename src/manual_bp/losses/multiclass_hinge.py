@@ -17,7 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import labels as labelling
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
@@ -56,7 +56,7 @@ def forward(
         `reduction` is unknown or a mean over no samples.
     """
     (scores,) = op.floating(NAME, scores=scores)
-    op.expect_positive(NAME, "margin", margin)
+    margin = setting.expect_positive(NAME, "margin", margin)
     op.expect_rank(NAME, "scores", scores, 1, None)
     *batch, classes = scores.shape
     labels = labelling.checked(NAME, labels, tuple(batch), classes)

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 Reduction = Literal["mean", "sum", "none"]
 CHOICES = ("mean", "sum", "none")
@@ -22,7 +22,7 @@ CHOICES = ("mean", "sum", "none")
 
 def check(name: str, batch: tuple[int, ...], reduction: str) -> None:
     """Raise a ValueError for an unknown reduction, or for a mean over no samples."""
-    op.expect_choice(name, "reduction", reduction, CHOICES)
+    setting.expect_choice(name, "reduction", reduction, CHOICES)
     if reduction == "mean" and math.prod(batch) == 0:
         expected = "at least one sample for reduction='mean'"
         raise ValueError(op.complaint(name, "batch", expected, f"batch shape {batch}"))

@@ -33,7 +33,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import labels as labelling
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
@@ -68,15 +68,31 @@ class OneLabel:
 
 
 def expect_settings(
-    name: str, classes: int, class_weights: tuple[float, ...] | None, label_smoothing: float
-) -> None:
-    """Raise a ValueError unless there is a weight for each class, and ε is from 0 to 1."""
-    if class_weights is not None and len(class_weights) != classes:
+    name: str,
+    classes: int,
+    class_weights: tuple[float, ...] | None,
+    label_smoothing: float,
+    ignored_label: int | None,
+) -> tuple[tuple[float, ...] | None, float, int | None]:
+    """Return the settings.
+
+    Raises:
+      ValueError: there is not a weight for each class, ε is not from 0 to 1, or the ignored label
+        is no whole number.
+    """
+    if class_weights is not None:
         expected = f"{classes} numbers, one for each class"
-        raise ValueError(op.complaint(name, "class_weights", expected, class_weights))
-    if not 0 <= label_smoothing <= 1:
-        expected = "a number from 0 to 1"
-        raise ValueError(op.complaint(name, "label_smoothing", expected, label_smoothing))
+        class_weights = setting.expect_numbers(
+            name, "class_weights", class_weights, classes, expected
+        )
+    label_smoothing = setting.expect_number(
+        name, "label_smoothing", label_smoothing, "a number from 0 to 1", lambda e: 0 <= e <= 1
+    )
+    if ignored_label is not None:
+        ignored_label = setting.expect_whole(
+            name, "ignored_label", ignored_label, None, "a whole number or None"
+        )
+    return class_weights, label_smoothing, ignored_label
 
 
 def _weighted(x: jax.Array, class_weights: tuple[float, ...] | None) -> jax.Array:
@@ -145,7 +161,9 @@ def forward(
     (logits,) = op.floating(NAME, logits=logits)
     op.expect_rank(NAME, "logits", logits, 1, None)
     *batch, classes = logits.shape
-    expect_settings(NAME, classes, class_weights, label_smoothing)
+    class_weights, label_smoothing, ignored_label = expect_settings(
+        NAME, classes, class_weights, label_smoothing, ignored_label
+    )
     if jnp.issubdtype(jnp.result_type(labels), jnp.integer):
         labels = labelling.checked(NAME, labels, tuple(batch), classes, ignored_label)
         reductions.check(NAME, labels.shape, reduction)

@@ -20,7 +20,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.losses import distance
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
@@ -65,7 +65,7 @@ def forward(
     anchor, positive, negative = op.floating(
         NAME, anchor=anchor, positive=positive, negative=negative
     )
-    op.expect_positive(NAME, "margin", margin)
+    margin = setting.expect_positive(NAME, "margin", margin)
     reductions.expect_pair(NAME, "anchor", "positive", anchor, positive, reduction)
     op.expect_shape(NAME, "negative", negative, anchor.shape, "of anchor")
     near, e = distance.between(anchor, positive)

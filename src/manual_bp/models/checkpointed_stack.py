@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.models import layer_stack
 from manual_bp.models.chain import Parameters, Stage
 
@@ -70,8 +70,7 @@ def forward(
     depth = layer_stack.expect_layers(NAME, parameters, x, layer)
     if segment is None:
         segment = max(math.isqrt(max(depth - 1, 0)) + 1, 1)
-    if segment < 1:
-        raise ValueError(op.complaint(NAME, "segment", "a whole number of at least 1", segment))
+    segment = setting.expect_whole(NAME, "segment", segment, 1)
     if depth == 0:
         return x, Residual(parameters, None, None, segment, layer)
 

@@ -85,7 +85,7 @@ def _layers(params: Params, activation: op.Op) -> tuple[list[Any], list[chain.St
     stages: list[chain.Stage] = []
     for number, layer in enumerate(params):
         convolves, last = layer.W.ndim > 2, number == len(params) - 1
-        behind = number > 0 and params[number - 1].W.ndim > 2
+        behind = number == 0 or params[number - 1].W.ndim > 2
         if behind and not convolves:
             parameters, stages = [*parameters, ()], [*stages, chain.Stage(flatten)]
         parameters += [tuple(layer), ()]

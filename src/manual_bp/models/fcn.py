@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from manual_bp import init as initialisers
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.activations import identity, relu
 from manual_bp.convolution import conv
 from manual_bp.models import chain, objective
@@ -75,7 +75,7 @@ def window(params: Params, strides: Sequence[Sides]) -> tuple[Sides, Sides]:
       params: the layers.
       strides: rows and columns of each layer's stride.
     """
-    _expect_strides(params, strides)
+    strides = _expect_strides(params, strides)
     side, apart = [1, 1], [1, 1]
     for layer, stride in zip(params, strides, strict=True):
         for axis in (0, 1):
@@ -84,12 +84,11 @@ def window(params: Params, strides: Sequence[Sides]) -> tuple[Sides, Sides]:
     return (side[0], side[1]), (apart[0], apart[1])
 
 
-def _expect_strides(params: Params, strides: Sequence[Sides]) -> None:
+def _expect_strides(params: Params, strides: Sequence[Sides]) -> tuple[Sides, ...]:
     if not params:
         raise ValueError(op.complaint("fcn", "params", "at least one layer", "none"))
-    if len(strides) != len(params):
-        expected = f"a pair for each of {len(params)} layers"
-        raise ValueError(op.complaint("fcn", "strides", expected, len(strides)))
+    expected = f"a pair for each of {len(params)} layers"
+    return setting.expect_pairs("fcn", "strides", strides, len(params), expected)
 
 
 def forward(
@@ -111,12 +110,12 @@ def forward(
       ValueError: there is no layer, or shapes or strides do not fit.
       TypeError: `x` is not floating, or its dtype is not that of the parameters.
     """
-    _expect_strides(params, strides)
+    strides = _expect_strides(params, strides)
     parameters: list[Any] = []
     stages: list[chain.Stage] = []
     for number, (layer, stride) in enumerate(zip(params, strides, strict=True), start=1):
         parameters += [tuple(layer), ()]
-        settings = (("strides", tuple(stride)), ("padding", "VALID"))
+        settings = (("strides", stride), ("padding", "VALID"))
         f = activation if number < len(params) else identity
         stages += [chain.Stage(conv, settings), chain.Stage(f)]
     return chain.forward(parameters, x, stages=stages)

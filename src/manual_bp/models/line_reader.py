@@ -33,7 +33,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, Key
 
 from manual_bp import init as initialisers
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.activations import relu
 from manual_bp.convolution import conv
 from manual_bp.dense import linear
@@ -119,9 +119,8 @@ def init(
         convolution.
     """
     place = f"{NAME}.init"
-    if len(pools) != len(channels) - 1:
-        expected = f"one for each of {len(channels) - 1} convolutions"
-        raise ValueError(op.complaint(place, "pools", expected, pools))
+    expected = f"one for each of {len(channels) - 1} convolutions"
+    pools = setting.expect_pairs(place, "pools", pools, len(channels) - 1, expected)
     for argument, size in (("channels", min(channels)), ("hidden", hidden), ("classes", classes)):
         if size < 1:
             raise ValueError(op.complaint(place, argument, "at least 1", size))
@@ -201,9 +200,8 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 4, 4)
-    if len(pools) != len(params.convolutions):
-        expected = f"one for each of {len(params.convolutions)} convolutions"
-        raise ValueError(op.complaint(NAME, "pools", expected, pools))
+    expected = f"one for each of {len(params.convolutions)} convolutions"
+    pools = setting.expect_pairs(NAME, "pools", pools, len(params.convolutions), expected)
     widths = left = _checked(x, widths)
     x = _masked(x, widths)
     blocks = []

@@ -45,7 +45,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.normalization import standardise as shared
 
 NAME = "batch_norm"
@@ -102,9 +102,10 @@ def forward(
     op.expect_rank(NAME, "x", x, 1, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
     old, statistics = _statistics(x, running_mean=running_mean, running_var=running_var)
-    if not 0 <= momentum <= 1:
-        raise ValueError(op.complaint(NAME, "momentum", "a number in [0, 1]", momentum))
-    shared.expect_epsilon(NAME, epsilon)
+    momentum = setting.expect_number(
+        NAME, "momentum", momentum, "a number in [0, 1]", lambda momentum: 0 <= momentum <= 1
+    )
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     if training:
         moments, new = _batch(op.wide(x), old, momentum, epsilon)
     else:

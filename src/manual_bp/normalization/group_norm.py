@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.normalization import standardise as shared
 
 NAME = "group_norm"
@@ -77,10 +77,11 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 2, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
-    if groups < 1 or x.shape[-1] % groups:
-        expected = f"a divisor of {x.shape[-1]}, the number of channels"
+    expected = f"a divisor of {x.shape[-1]}, the number of channels"
+    groups = setting.expect_whole(NAME, "groups", groups, 1, expected)
+    if x.shape[-1] % groups:
         raise ValueError(op.complaint(NAME, "groups", expected, groups))
-    shared.expect_epsilon(NAME, epsilon)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     places = tuple(range(1, x.ndim - 1))
     moments = shared.moments_by(lambda of: _mean(of.sum(places), x, groups), op.wide(x), epsilon)
     y = shared.affine(shared.standardise(x, moments), scale, bias)

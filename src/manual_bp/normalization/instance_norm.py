@@ -22,7 +22,7 @@ import math
 
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.normalization import standardise as shared
 
 NAME = "instance_norm"
@@ -60,7 +60,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 3, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
-    shared.expect_epsilon(NAME, epsilon)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     moments = shared.moments(op.wide(x), range(1, x.ndim - 1), epsilon)
     y = shared.affine(shared.standardise(x, moments), scale, bias)
     return y.astype(x.dtype), Residual(x, moments, scale, bias is not None)

@@ -14,8 +14,7 @@ Source   Schroff, Kalenichenko & Philbin 2015, arXiv:1503.03832, section 3
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
-from manual_bp.normalization import standardise as shared
+from manual_bp import op, setting
 
 NAME = "l2_normalize"
 
@@ -44,8 +43,8 @@ def forward(
       ValueError: `x` has no such axis, or `epsilon` is not positive.
     """
     (x,) = op.floating(NAME, x=x)
-    op.expect_axis(NAME, x, axis)
-    shared.expect_epsilon(NAME, epsilon)
+    axis = setting.expect_axis(NAME, x, axis)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     rnorm = 1 / jnp.sqrt((op.wide(x) ** 2).sum(axis, keepdims=True) + epsilon)
     return (op.wide(x) * rnorm).astype(x.dtype), Residual(x, rnorm, axis)
 

@@ -21,7 +21,7 @@ Source   Ba, Kiros & Hinton 2016, arXiv:1607.06450
 
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.normalization import standardise as shared
 
 NAME = "layer_norm"
@@ -59,7 +59,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 1, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
-    shared.expect_epsilon(NAME, epsilon)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     moments = shared.moments_by(shared.row_mean, op.wide(x), epsilon)
     y = shared.affine(shared.standardise(x, moments), scale, bias)
     return y.astype(x.dtype), Residual(x, moments, scale, bias is not None)

@@ -17,7 +17,7 @@ Source   Zhang & Sennrich 2019, arXiv:1910.07467
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.normalization import standardise as shared
 
 NAME = "rms_norm"
@@ -52,7 +52,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 1, None)
     (scale,) = shared.features(NAME, x, scale=scale)
-    shared.expect_epsilon(NAME, epsilon)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     rrms = 1 / jnp.sqrt(shared.row_mean(op.wide(x) ** 2) + epsilon)
     y = shared.affine(op.wide(x) * rrms, scale, None)
     return y.astype(x.dtype), Residual(x, rrms, scale)

@@ -41,12 +41,6 @@ class Moments:
     rstd: Float[Array, "*reduced"]
 
 
-def expect_epsilon(name: str, epsilon: float) -> None:
-    """Raise a ValueError unless ε is positive and finite."""
-    if not 0 < epsilon < float("inf"):
-        raise ValueError(op.complaint(name, "epsilon", "a finite number > 0", epsilon))
-
-
 def features(name: str, x: jax.Array, **arrays: Any) -> tuple[jax.Array | None, ...]:
     """Return arrays of one number for each feature of `x`; one that is None stays None.
 

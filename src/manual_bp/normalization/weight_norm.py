@@ -18,7 +18,7 @@ Source   Salimans & Kingma 2016, arXiv:1602.07868
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.normalization import standardise as shared
 
 NAME = "weight_norm"
@@ -50,7 +50,7 @@ def forward(
     v, g = op.floating(NAME, v=v, g=g)
     op.expect_rank(NAME, "v", v, 1, None)
     op.expect_shape(NAME, "g", g, v.shape[-1:], f"for v of shape {v.shape}")
-    shared.expect_epsilon(NAME, epsilon)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     rnorm = 1 / jnp.sqrt((op.wide(v) ** 2).sum(tuple(range(v.ndim - 1))) + epsilon)
     W = op.wide(v) * shared.over(rnorm * op.wide(g), v)
     return W.astype(v.dtype), Residual(v, g, rnorm)

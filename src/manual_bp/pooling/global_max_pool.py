@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.pooling.max_pool import TIES, Ties
 from manual_bp.reductions.extremum import first_place
 from manual_bp.windows import expect_places
@@ -52,7 +52,7 @@ def forward(
       ValueError: `x` has no spatial axis, or one of size 0, or `ties` is unknown.
     """
     (x,) = op.floating(NAME, x=x)
-    op.expect_choice(NAME, "ties", ties, TIES)
+    setting.expect_choice(NAME, "ties", ties, TIES)
     op.expect_rank(NAME, "x", x, 3, None)
     expect_places(NAME, x.shape)
     y = x.max(tuple(range(1, x.ndim - 1)))

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op, windows
+from manual_bp import op, setting, windows
 from manual_bp.pooling.slide import slide
 from manual_bp.resampling import blocks
 from manual_bp.windows import Numbers, Padding, Windows
@@ -61,8 +61,9 @@ def forward(
       ValueError: the rank or a setting does not fit, or a window reads padding alone.
     """
     (x,) = op.floating(NAME, x=x)
-    if not 1 <= p < math.inf:
-        raise ValueError(op.complaint(NAME, "p", "a finite number of at least 1", p))
+    p = setting.expect_number(
+        NAME, "p", p, "a finite number of at least 1", lambda p: 1 <= p < math.inf
+    )
     over = slide(NAME, x, window, strides, padding)
     reads = [read for _, read in over.reads(jnp.abs(op.wide(x)))]
     largest = functools.reduce(jnp.maximum, reads)

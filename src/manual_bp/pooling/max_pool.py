@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt
 
-from manual_bp import op, windows
+from manual_bp import op, setting, windows
 from manual_bp.pooling.slide import slide
 from manual_bp.reductions import extremum
 from manual_bp.resampling import blocks
@@ -71,7 +71,7 @@ def forward(
       ValueError: the rank or a setting does not fit, or a window reads padding alone.
     """
     (x,) = op.floating(NAME, x=x)
-    op.expect_choice(NAME, "ties", ties, TIES)
+    setting.expect_choice(NAME, "ties", ties, TIES)
     over = slide(NAME, x, window, strides, padding, dilation)
     y, winner = _first_largest(op.wide(x), over)
     y = y.astype(x.dtype)

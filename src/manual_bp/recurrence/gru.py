@@ -50,7 +50,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import logistic, op
+from manual_bp import logistic, op, setting
 from manual_bp.recurrence import sequence
 
 NAME = "gru"
@@ -127,7 +127,7 @@ def forward(
         given with reset="before", or `segment` is below 1.
     """
     x, h0, W, U = op.floating(NAME, x=x, h0=h0, W=W, U=U)
-    op.expect_choice(NAME, "reset", reset, ("after", "before"))
+    setting.expect_choice(NAME, "reset", reset, ("after", "before"))
     sequence.expect_layer(NAME, x, h0)
     h = h0.shape[1]
     sequence.expect_weights(NAME, x, h, W, U, 3 * h)

@@ -45,7 +45,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import logistic, op
+from manual_bp import logistic, op, setting
 from manual_bp.normalization import standardise as shared
 from manual_bp.recurrence import sequence
 
@@ -141,7 +141,7 @@ def forward(
     lengths = sequence.expect_lengths(NAME, lengths, x)
     segment = sequence.expect_segment(NAME, segment, x, W)
     x = sequence.without_padding(x, lengths)
-    shared.expect_epsilon(NAME, epsilon)
+    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
     W_wide, U_wide = op.wide(W), op.wide(U)
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:

@@ -39,7 +39,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from manual_bp import logistic, op
+from manual_bp import logistic, op, setting
 from manual_bp.recurrence import sequence
 
 NAME = "rnn"
@@ -97,7 +97,8 @@ def forward(
         `segment` is below 1.
     """
     x, h0, W, U = op.floating(NAME, x=x, h0=h0, W=W, U=U)
-    op.expect_choice(NAME, "activation", activation, ("tanh", "relu"))
+    setting.expect_choice(NAME, "activation", activation, ("tanh", "relu"))
+    slope_at_zero = setting.expect_number(NAME, "slope_at_zero", slope_at_zero)
     sequence.expect_layer(NAME, x, h0)
     hidden = h0.shape[1]
     sequence.expect_weights(NAME, x, hidden, W, U, hidden)

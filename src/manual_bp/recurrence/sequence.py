@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
-from manual_bp import logistic, op
+from manual_bp import logistic, op, setting
 
 # Of the pre-activations of a segment: what is computed of as many stays in the cache.
 ENTRIES = 2**18
@@ -81,9 +81,7 @@ def expect_segment(name: str, segment: int | None, x: jax.Array, W: jax.Array) -
         most = max(ENTRIES // max(x.shape[0] * W.shape[1], 1), 1)
         fewer = range(min(x.shape[1], most), most // 2, -1)
         return next((steps for steps in fewer if x.shape[1] % steps == 0), most)
-    if segment < 1:
-        raise ValueError(op.complaint(name, "segment", "a whole number of at least 1", segment))
-    return segment
+    return setting.expect_whole(name, "segment", segment, 1)
 
 
 def active(

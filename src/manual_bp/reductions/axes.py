@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Shaped
 
-from manual_bp import op
+from manual_bp import op, setting
 
 Axis = int | tuple[int, ...] | None
 
@@ -19,9 +19,11 @@ def listed(name: str, x: jax.Array, axis: Axis) -> tuple[int, ...]:
     Raises:
       ValueError: `x` has no such axis, or one is named twice.
     """
-    given = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    for one in given:
-        op.expect_axis(name, x, one)
+    one_or_more = range(x.ndim) if axis is None else setting.entries(axis)
+    given = [
+        setting.expect_axis(name, x, one)
+        for one in ((axis,) if one_or_more is None else one_or_more)
+    ]
     axes = tuple(sorted({one % x.ndim for one in given}))
     if len(axes) < len(given):
         raise ValueError(op.complaint(name, "axis", "axes that differ", axis))

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "cumprod"
 
@@ -43,7 +43,7 @@ def forward(
       ValueError: `x` has rank 0, or no such axis.
     """
     (x,) = op.floating(NAME, x=x)
-    op.expect_axis(NAME, x, axis)
+    axis = setting.expect_axis(NAME, x, axis)
     y = _running(jnp.moveaxis(op.wide(x), axis, -1))
     return jnp.moveaxis(y, -1, axis).astype(x.dtype), Residual(x, y, axis)
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "cumsum"
 
@@ -37,7 +37,7 @@ def forward(
       ValueError: `x` has rank 0, or no such axis.
     """
     (x,) = op.floating(NAME, x=x)
-    op.expect_axis(NAME, x, axis)
+    axis = setting.expect_axis(NAME, x, axis)
     axis %= x.ndim
     return jax.lax.cumsum(op.wide(x), axis).astype(x.dtype), Residual(x.shape, x.dtype, axis)
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int8, Int32
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.reductions import axes as axes_of
 from manual_bp.reductions.axes import Axis
 
@@ -72,7 +72,7 @@ def largest(
       ValueError: `x` has no such axis or nothing along it, one is named twice, or `ties` is
         unknown.
     """
-    op.expect_choice(name, "ties", ties, CHOICES)
+    setting.expect_choice(name, "ties", ties, CHOICES)
     axes = axes_of.listed(name, x, axis)
     axes_of.expect_entries(name, x, axes, axis)
     reduced = axes_of.kept(x.shape, axes, keepdims=keepdims)

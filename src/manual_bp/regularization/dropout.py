@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt32
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "dropout"
 Scaling = Literal["inverted", "evaluation"]
@@ -95,13 +95,14 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     key = _as_key(key)
-    if not 0 <= rate < 1:
-        raise ValueError(op.complaint(NAME, "rate", "a number in [0, 1)", rate))
-    op.expect_choice(NAME, "scaling", scaling, ("inverted", "evaluation"))
-    for axis in shared_axes:
-        if not -x.ndim <= axis < x.ndim:
-            expected = f"axes of shape {x.shape}"
-            raise ValueError(op.complaint(NAME, "shared_axes", expected, shared_axes))
+    rate = setting.expect_number(
+        NAME, "rate", rate, "a number in [0, 1)", lambda rate: 0 <= rate < 1
+    )
+    setting.expect_choice(NAME, "scaling", scaling, ("inverted", "evaluation"))
+    expected = f"axes of shape {x.shape}"
+    shared_axes = setting.expect_wholes(NAME, "shared_axes", shared_axes, None, expected)
+    if not all(-x.ndim <= axis < x.ndim for axis in shared_axes):
+        raise ValueError(op.complaint(NAME, "shared_axes", expected, shared_axes))
     keep = 1 - rate
     in_training, in_evaluation = (1 / keep, 1.0) if scaling == "inverted" else (1.0, keep)
     positive = tuple(sorted({axis % x.ndim for axis in shared_axes}))

@@ -13,13 +13,14 @@ Source   Hanson & Pratt 1988, "Comparing biases for minimal network construction
          Krogh & Hertz 1991
 """
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from manual_bp import op
+from manual_bp import op, setting
 
 NAME = "weight_decay"
 
@@ -47,10 +48,10 @@ def forward(
       TypeError: a leaf is not floating, or the dtypes differ.
       ValueError: `decay` is negative or not finite, `samples` is below 1, or there is no leaf.
     """
-    if not 0 <= decay < float("inf"):
-        raise ValueError(op.complaint(NAME, "decay", "a finite number ≥ 0", decay))
-    if samples < 1:
-        raise ValueError(op.complaint(NAME, "samples", "a whole number ≥ 1", samples))
+    decay = setting.expect_number(
+        NAME, "decay", decay, "a finite number ≥ 0", lambda decay: 0 <= decay < math.inf
+    )
+    samples = setting.expect_whole(NAME, "samples", samples, 1, "a whole number ≥ 1")
     paths, tree = jax.tree_util.tree_flatten_with_path(weights)
     if not paths:
         raise ValueError(op.complaint(NAME, "weights", "at least one array", "none"))

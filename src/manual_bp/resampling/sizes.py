@@ -3,17 +3,14 @@
 from typing import Any
 
 import jax
-import numpy as np
 
-from manual_bp import op
+from manual_bp import op, setting
 from manual_bp.windows import expect_places, whole_numbers
 
 
 def expect_factor(name: str, factor: Any) -> int:
     """Return the factor, or raise a ValueError unless it is a whole number of at least 1."""
-    if not isinstance(factor, (int, np.integer)) or factor < 1:
-        raise ValueError(op.complaint(name, "factor", "a whole number of at least 1", factor))
-    return int(factor)
+    return setting.expect_whole(name, "factor", factor, 1)
 
 
 def resolve(name: str, x: jax.Array, factor: Any, size: Any) -> tuple[int, ...]:
