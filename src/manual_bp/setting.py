@@ -31,17 +31,17 @@ def entries(value: Any) -> tuple[Any, ...] | None:
 
 
 def expect_whole(place: str, argument: str, value: Any, least: int | None, wanted: str = "") -> int:
-    """Return a whole number, or raise a ValueError unless it is one, of `least` or more."""
+    """Return a whole number, or raise a ValueError unless it is one of `least` (None: any) up."""
     if not is_whole(value) or (least is not None and value < least):
         expected = wanted or f"a whole number of at least {least}"
-        raise ValueError(complaint(place, argument, expected, value))
+        raise ValueError(complaint(place, argument, expected, repr(value)))
     return int(value)
 
 
 def expect_below(place: str, argument: str, value: Any, count: int) -> int:
     """Return a whole number, or raise a ValueError unless it is one of 0 … count − 1."""
     if not is_whole(value) or not 0 <= value < count:
-        raise ValueError(complaint(place, argument, f"0 … {count - 1}", value))
+        raise ValueError(complaint(place, argument, f"0 … {count - 1}", repr(value)))
     return int(value)
 
 
@@ -51,7 +51,7 @@ def expect_wholes(
     """Return whole numbers, or raise a ValueError unless there are `count` (None: any number)."""
     given = entries(value)
     if given is None or count not in (None, len(given)) or not all(map(is_whole, given)):
-        raise ValueError(complaint(place, argument, wanted, value))
+        raise ValueError(complaint(place, argument, wanted, repr(value)))
     return tuple(map(int, given))
 
 
@@ -74,7 +74,7 @@ def expect_numbers(
     """Return finite numbers, or raise a ValueError unless there are `count`."""
     given = entries(value)
     if given is None or len(given) != count:
-        raise ValueError(complaint(place, argument, wanted, value))
+        raise ValueError(complaint(place, argument, wanted, repr(value)))
     return tuple(expect_number(place, argument, entry, wanted) for entry in given)
 
 
@@ -87,7 +87,7 @@ def expect_number(
 ) -> float:
     """Return a number, or raise a ValueError unless it is one that fits."""
     if not is_number(value) or not fits(value):
-        raise ValueError(complaint(place, argument, wanted, value))
+        raise ValueError(complaint(place, argument, wanted, repr(value)))
     return int(value) if is_whole(value) else float(value)
 
 
@@ -98,10 +98,10 @@ def expect_positive(place: str, argument: str, value: Any) -> float:
     )
 
 
-def expect_axis(place: str, array: jax.Array, value: Any, argument: str = "axis") -> int:
+def expect_axis(place: str, array: jax.Array, value: Any) -> int:
     """Return the number of an axis, or raise a ValueError unless the array has it."""
     if not is_whole(value) or not -array.ndim <= value < array.ndim:
-        raise ValueError(complaint(place, argument, f"an axis of shape {array.shape}", value))
+        raise ValueError(complaint(place, "axis", f"an axis of shape {array.shape}", repr(value)))
     return int(value)
 
 

@@ -23,11 +23,11 @@ def test_whole_numbers_are_those_of_python_and_numpy() -> None:
     assert setting.expect_whole("here", "k", -3, None) == -3
     for wrong in (0, 1.0, 1.5, math.nan, "3", None, True, (3,), np.array([3]), np.float32(3)):
         assert message(ValueError, setting.expect_whole, "here", "k", wrong, 1) == (
-            f"here: k: expected a whole number of at least 1, got {wrong}"
+            f"here: k: expected a whole number of at least 1, got {wrong!r}"
         )
     for wrong in (-1, 4, 2.0):
         assert message(ValueError, setting.expect_below, "here", "k", wrong, 4) == (
-            f"here: k: expected 0 … 3, got {wrong}"
+            f"here: k: expected 0 … 3, got {wrong!r}"
         )
 
 
@@ -38,11 +38,11 @@ def test_numbers_are_finite_unless_said_otherwise() -> None:
     assert type(setting.expect_number("here", "p", np.int64(2))) is int
     for wrong in (math.nan, math.inf, "a", None, True, jnp.ones(()), 1j):
         assert message(ValueError, setting.expect_number, "here", "p", wrong) == (
-            f"here: p: expected a finite number, got {wrong}"
+            f"here: p: expected a finite number, got {wrong!r}"
         )
     for wrong in (0, -1.0, math.inf, "a"):
         assert message(ValueError, setting.expect_positive, "here", "p", wrong) == (
-            f"here: p: expected a finite number above 0, got {wrong}"
+            f"here: p: expected a finite number above 0, got {wrong!r}"
         )
 
 
@@ -53,12 +53,12 @@ def test_several_numbers_are_a_list_a_tuple_or_an_array() -> None:
         assert (taken, [type(n) for n in taken]) == ((1, 2), [int, int])
     for wrong in ((1, 2, 3), (1, 2.0), 1, "12", {1, 2}, np.array(1)):
         assert message(ValueError, setting.expect_wholes, "here", "k", wrong, 2, "two numbers") == (
-            f"here: k: expected two numbers, got {wrong}"
+            f"here: k: expected two numbers, got {wrong!r}"
         )
     assert setting.expect_pairs("here", "k", np.array([[1, 2]]), 1, "a pair") == ((1, 2),)
     for wrong in (((1, 2), (3, 4)), ((1, -2),), ((1, 2, 3),), (1,), 1, ((1, 2.0),)):
         assert message(ValueError, setting.expect_pairs, "here", "k", wrong, 1, "a pair") == (
-            f"here: k: expected a pair, got {wrong}"
+            f"here: k: expected a pair, got {wrong!r}"
         )
     assert message(ValueError, setting.expect_pairs, "here", "k", 1, 0, "no pairs") == (
         "here: k: expected no pairs, got 1"
@@ -74,7 +74,7 @@ def test_a_choice_and_an_axis_are_those_that_there_are() -> None:
         )
     for wrong in (2, -3, 1.0, None):
         assert message(ValueError, setting.expect_axis, "here", jnp.ones((4, 5)), wrong) == (
-            f"here: axis: expected an axis of shape (4, 5), got {wrong}"
+            f"here: axis: expected an axis of shape (4, 5), got {wrong!r}"
         )
     assert setting.expect_axis("here", jnp.ones((4, 5)), np.int8(-2)) == -2
 
