@@ -14,3 +14,9 @@ class InputError(ValueError):
     def __init__(self, place: str, argument: str, expected: str, came: object) -> None:
         """Build the message `place: argument: expected …, got …`."""
         super().__init__(complaint(place, argument, expected, came))
+
+
+def expect_seed(place: str, seed: int) -> None:
+    """Raise an InputError unless every generator of random numbers here takes the seed."""
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise InputError(place, "--seed", "a whole number from 0 to 2³²−1", seed)

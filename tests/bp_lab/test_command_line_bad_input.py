@@ -174,6 +174,8 @@ def test_a_damaged_configuration(manual_bp_command, tmp_path: Path, content: str
         (("bench", "nonesuch"), "bench: NAME: expected 'checker', or part of one of sigmoid, tanh"),
         (("bench", "checker", "relu"), "bench: NAME: expected 'checker' by itself, got checker r"),
         (("bench", "checker", "--plot", "b.png"), "bench: --plot: expected nothing beside 'check"),
+        (("bench", "checker", "--quick"), "bench: --quick: expected nothing beside 'checker', got"),
+        (("bench", "checker", "--dtype", "float32"), "bench: --dtype: expected nothing beside 'ch"),
         (("bench", "--json", "no/where.json"), "bench: --json: expected a file in an existing fo"),
         (("bench", "--plot", "no/where.png"), "bench: --plot: expected a file in an existing fol"),
         (("bench", "--compare", "none.json"), "bench: --compare: expected a file that --json wro"),
@@ -186,6 +188,11 @@ def test_a_damaged_configuration(manual_bp_command, tmp_path: Path, content: str
         (("bench", "--scaling", "--compare", "b.json"), "bench: --compare: expected nothing besid"),
         (("experiment", "x"), "experiment: name: expected one of vanishing-gradients, symmetry"),
         (("experiment", "symmetry", "--out", "no"), "experiment: --out: expected an existing fold"),
+        (("experiment", "symmetry", "--seed", "-1"), "experiment: --seed: expected a whole number"),
+        (
+            ("ocr", "train-pipeline", "w.npz", "--seed", "-1"),
+            "ocr train-pipeline: --seed: expected a whole number from 0 to 2³²−1, got -1",
+        ),
     ],
 )
 def test_bad_input_of_the_other_commands(manual_bp_command, arguments, start) -> None:

@@ -46,7 +46,8 @@ def run(
     The status is 1 where something got worse than in the old file, 130 after Ctrl-C, when what was
     measured until then is printed and written.
     """
-    dtypes = [name for given in dtypes for name in given.split(",")] or ["float32"]
+    given = [name for one in dtypes for name in one.split(",")]
+    dtypes = given or ["float32"]
     _expect_settings(dtypes, kinds, pairs, {"--json": json, "--plot": plot})
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -57,10 +58,11 @@ def run(
     if scaling:
         _expect_none("--scaling", {"--compare": old})
         settings = replace(settings, compiles=1, accuracy=False)
-        given = (names, kinds, list(dict.fromkeys(dtypes)), settings)
-        return bench_scaling.run(*given, quick=quick, json=json, plot=plot, console=console)
+        wanted = (names, kinds, list(dict.fromkeys(dtypes)), settings)
+        return bench_scaling.run(*wanted, quick=quick, json=json, plot=plot, console=console)
     if CHECKER in names:
-        _expect_alone(names, {"--plot": plot, "--compare": old, "--kind": kinds})
+        nothing = {"--plot": plot, "--compare": old, "--kind": kinds, "--quick": quick}
+        _expect_alone(names, {**nothing, "--dtype": given})
         return _checker(CHECKER_PAIRS if pairs is None else pairs, json, console)
     subjects = _chosen(names, kinds, dict.fromkeys(dtypes))
     before = None if old is None else _expect_common(compare.load(old), subjects, old)

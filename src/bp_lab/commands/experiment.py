@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from bp_lab import experiments
-from bp_lab.errors import InputError
+from bp_lab.errors import InputError, expect_seed
 from bp_lab.files import write_json
 
 
@@ -16,6 +16,7 @@ def run(name: str, out: Path, seed: int) -> int:
         raise InputError("experiment", "name", "one of " + ", ".join(experiments.table), name)
     if not out.is_dir():
         raise InputError("experiment", "--out", "an existing folder", out)
+    expect_seed("experiment", seed)
     experiment = experiments.table[name]
     result = experiment.run(seed)
     path = out / f"{name}.png"

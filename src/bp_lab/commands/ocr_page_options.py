@@ -40,7 +40,7 @@ def read(
 
 def train_pipeline(
     out: Annotated[Path, typer.Argument(help="The file of the weights, an .npz archive.")],
-    seed: Annotated[int, typer.Option(metavar="N", help="Of pages and parameters.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of pages and parameters.")] = 0,
 ) -> None:
     """Train what finds lines, what cuts them into characters, and what names these."""
     from bp_lab.commands import ocr_pipeline as command

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bp_lab.errors import InputError
+from bp_lab.errors import InputError, expect_seed
 from bp_lab.ocr.data import Split
 from bp_lab.ocr.evaluation import HELD_OUT
 
@@ -19,6 +19,7 @@ def train(out: Path, seed: int) -> int:
 
     if not out.parent.is_dir():
         raise InputError("ocr", "OUT", "a file in a folder that exists", out)
+    expect_seed("ocr train-pipeline", seed)
     weights.save(out, training.fit(seed, say=lambda line: print(line, flush=True)))
     print(f"{out}: {out.stat().st_size / 2**20:.2f} MiB")
     return 0

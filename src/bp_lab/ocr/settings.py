@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from bp_lab.errors import InputError
+from bp_lab.errors import InputError, expect_seed
 
 ENGINES = ("manual", "autodiff")
 CHECKS = ("first", "never")
@@ -47,11 +47,12 @@ class Settings:
             value = getattr(self, name)
             if value not in known:
                 raise InputError("ocr train", f"--{name}", f"one of {', '.join(known)}", value)
-        for name, least in (("epochs", 1), ("batch_size", 1), ("hidden", 1), ("seed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("hidden", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 option = f"--{name.replace('_', '-')}"
                 raise InputError("ocr train", option, f"a whole number of at least {least}", value)
+        expect_seed("ocr train", self.seed)
         if not isinstance(self.lines, int) or self.lines < 4 * self.batch_size:
             expected = f"at least {4 * self.batch_size}, four batches"
             raise InputError("ocr train", "--lines", expected, self.lines)

@@ -12,7 +12,7 @@ import numpy as np
 
 import manual_bp
 from bp_lab.data import Dataset
-from bp_lab.errors import InputError
+from bp_lab.errors import InputError, expect_seed
 from bp_lab.runs import models
 
 PLACE = "train"
@@ -127,7 +127,7 @@ class Config:
         decay = self.weight_decay
         _expect(decay >= 0 and math.isfinite(decay), "weight-decay", "a finite number ≥ 0", decay)
         _expect(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        _expect(0 <= self.seed < 2**32, "seed", "a whole number from 0 to 2³²−1", self.seed)
+        expect_seed(PLACE, self.seed)
         size = self.batch_size
         whole = isinstance(size, int) and size >= 1
         _expect(whole or size == "full", "batch-size", "a whole number ≥ 1, or 'full'", size)
