@@ -73,6 +73,7 @@ def _functions(stages: tuple[Stage, ...]) -> list[Callable[..., Any]]:
     functions: dict[Any, Callable[..., Any]] = {
         manual_bp.linear: references.dense.linear,
         manual_bp.log_softmax: references.dense.log_softmax,
+        manual_bp.dropout: references.regularization.dropout,
         activations.leaky_relu: references.activations.leaky_relu,
         activations.sigmoid: references.activations.sigmoid,
         activations.tanh: references.activations.tanh,
@@ -104,6 +105,7 @@ STACK_SIZES: tuple[Sizes, ...] = (
 )
 SEGMENTS: tuple[dict[str, int], ...] = ({}, {"segment": 2}, {"segment": 9})
 LAYER = (Stage(manual_bp.linear), Stage(activations.tanh))
+DROPPING = (Stage(manual_bp.linear), Stage(manual_bp.dropout, (("rate", 0.4),)))
 F = (Stage(manual_bp.linear), Stage(activations.tanh), Stage(manual_bp.linear))
 G = (Stage(manual_bp.linear), Stage(activations.sigmoid))
 
@@ -118,6 +120,13 @@ def _layers(rng: np.random.Generator, depth: int, *widths: int) -> tuple[Any, ..
 
 def _stack(rng: np.random.Generator, depth: int, batch: tuple[int, ...], n: int) -> tuple[Any, ...]:
     return (*_layers(rng, depth, n, n), ()), normal(rng, *batch, n)
+
+
+def _dropping_stack(
+    rng: np.random.Generator, depth: int, batch: tuple[int, ...], n: int
+) -> tuple[Any, ...]:
+    keys = rng.integers(0, 2**32, (depth, 2), dtype=np.uint32)
+    return (*_layers(rng, depth, n, n), (keys,)), normal(rng, *batch, n)
 
 
 def _stack_reference(
@@ -187,6 +196,15 @@ cases = (
         STACK_SIZES,
         options=({"layer": LAYER},),
         bench=(({"depth": 16, "batch": (256,), "n": 512}, {"layer": LAYER}),),
+    ),
+    Case(
+        "layer_stack",
+        manual_bp.layer_stack,
+        _stack_reference,
+        _dropping_stack,
+        STACK_SIZES,
+        options=({"layer": DROPPING},),
+        variant="dropout",
     ),
     Case(
         "checkpointed_stack",
