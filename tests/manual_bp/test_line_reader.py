@@ -41,13 +41,34 @@ def test_a_reader_starts_with_these_shapes() -> None:
     assert logits.shape == (2, line_reader.steps(13), 11)
 
 
-def test_every_gradient_and_delta_of_a_reader_is_right_with_decay() -> None:
-    batch = (
+def _batch() -> tuple[Any, ...]:
+    return (
         _lines(2, 4, 8),
         jnp.asarray([8, 5], jnp.int32),
         jnp.asarray([[1, 1], [3, 0]], jnp.int32),
         jnp.asarray([2, 1], jnp.int32),
     )
+
+
+def test_the_gradient_of_a_reader_is_that_of_so_many_times_the_loss() -> None:
+    both = partial(line_reader.loss_gradients_and_deltas, decay=0.1, pools=POOLS)
+    loss, gradients, deltas = both(_reader(), *_batch())
+    scaled = both(_reader(), *_batch(), dloss=jnp.asarray(8.0, jnp.float64))
+    wanted = loss, *jax.tree.map(lambda leaf: 8 * leaf, (gradients, deltas))
+    for mine, other in zip(jax.tree.leaves(scaled), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_a_reader_in_half_precision_gives_loss_and_gradient_in_the_dtype_of_dloss() -> None:
+    params, (x, *rest) = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), _reader()), _batch()
+    loss, gradients, deltas = line_reader.loss_gradients_and_deltas(
+        params, x.astype(jnp.bfloat16), *rest, pools=POOLS, dloss=jnp.float32(8)
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves((loss, gradients))} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in deltas} == {jnp.dtype("bfloat16")}
+
+
+def test_every_gradient_and_delta_of_a_reader_is_right_with_decay() -> None:
     settings: dict[str, Any] = {"decay": 0.1, "pools": POOLS}
     report = check_model(
         partial(line_reader.loss_gradients_and_deltas, **settings),
@@ -57,7 +78,7 @@ def test_every_gradient_and_delta_of_a_reader_is_right_with_decay() -> None:
             **settings,
         ),
         _reader(),
-        *batch,
+        *_batch(),
         tolerance=1e-12,
     )
     assert report

@@ -264,6 +264,7 @@ def loss_gradients_and_deltas(
     label_lengths: Integer[Array, " batch"],
     *,
     decay: float = 0.0,
+    dloss: Float[Array, ""] | None = None,
     pools: Pools = POOLS,
     activation: op.Op = relu,
 ) -> tuple[Float[Array, ""], Params, Deltas]:
@@ -276,12 +277,13 @@ def loss_gradients_and_deltas(
       labels: class numbers from 1, (batch, s) integers, padded at the end; 0 is the blank.
       label_lengths: the labels that count, (batch,) integers.
       decay: λ of the weight decay, 0 for none.
+      dloss: dE, as of `objective.loss_gradients_and_deltas`; None for 1.
       pools: as of `forward`.
       activation: f.
     """
     y, residual = forward(params, x, widths, pools=pools, activation=activation)
-    loss, of_loss = ctc.forward(y, labels, steps(residual.widths, pools), label_lengths)
-    dy, *_ = ctc.backward(of_loss, jnp.ones_like(loss))
+    targets = labels, steps(residual.widths, pools), label_lengths
+    loss, dy = objective.loss_and_cotangent(ctc, y, *targets, dloss=dloss)
     gradients, _, deltas = backward_with_deltas(residual, dy)
-    loss, gradients = objective.with_penalty(loss, gradients, params, decay, 1)
+    loss, gradients = objective.with_penalty(loss, gradients, params, decay, 1, dloss)
     return loss, gradients, deltas

@@ -51,17 +51,17 @@ def loss_gradients_and_deltas(
       settings: of `forward`.
     """
     y, residual = forward(params, x, **settings)
-    value, dy = loss_and_cotangent(loss, y, targets, dloss)
+    value, dy = loss_and_cotangent(loss, y, targets, dloss=dloss)
     gradients, _, deltas = backward_with_deltas(residual, dy)
     value, gradients = with_penalty(value, gradients, params, decay, samples, dloss)
     return value, gradients, deltas
 
 
 def loss_and_cotangent(
-    loss: op.Op, y: Float[Array, "..."], targets: Array, dloss: Float[Array, ""] | None = None
+    loss: op.Op, y: Float[Array, "..."], *targets: Array, dloss: Float[Array, ""] | None = None
 ) -> tuple[Float[Array, ""], Float[Array, "..."]]:
     """Return the loss of an output, in the dtype of `dloss`, and ∂L/∂y times `dloss`."""
-    value, residual = loss.forward(y if dloss is None else y.astype(dloss.dtype), targets)
+    value, residual = loss.forward(y if dloss is None else y.astype(dloss.dtype), *targets)
     dvalue = jnp.ones_like(value) if dloss is None else dloss
     dy, *_ = loss.backward(residual, dvalue)  # (1)
     return value, dy.astype(y.dtype)

@@ -302,7 +302,7 @@ def loss_gradients_deltas_and_statistics(
       settings: of `forward`.
     """
     (y, renewed), residual = forward(params, x, statistics, **settings)
-    value, dy = objective.loss_and_cotangent(loss, y, targets, dloss)
+    value, dy = objective.loss_and_cotangent(loss, y, targets, dloss=dloss)
     nothing = jax.tree.map(jnp.zeros_like, renewed)
     gradients, _, _, deltas = backward_with_deltas(residual, (dy, nothing))
     value, gradients = objective.with_penalty(value, gradients, params, decay, samples, dloss)
