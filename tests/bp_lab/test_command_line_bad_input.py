@@ -189,6 +189,11 @@ def test_a_damaged_configuration(manual_bp_command, tmp_path: Path, content: str
         (("experiment", "x"), "experiment: name: expected one of vanishing-gradients, symmetry"),
         (("experiment", "symmetry", "--out", "no"), "experiment: --out: expected an existing fold"),
         (("experiment", "symmetry", "--seed", "-1"), "experiment: --seed: expected a whole number"),
+        (("ocr", "train-pipeline", "."), "ocr train-pipeline: OUT: expected a file in an existing"),
+        (
+            ("ocr", "evaluate", "--json", "."),
+            "ocr evaluate: --json: expected a file in an existing",
+        ),
         (
             ("ocr", "train-pipeline", "w.npz", "--seed", "-1"),
             "ocr train-pipeline: --seed: expected a whole number from 0 to 2³²−1, got -1",

@@ -237,7 +237,7 @@ def test_bad_weights_and_folders_are_refused(
     assert "ocr: --out: expected a folder that can be made" in done.err
     done = manual_bp_command("ocr", "read", path, "--json", tmp_path / "absent" / "a.json")
     assert done.status == 2
-    assert "ocr: --json: expected a file in a folder that exists" in done.err
+    assert "ocr: --json: expected a file in an existing folder" in done.err
 
 
 def test_lines_side_by_side_are_one_line_of_text() -> None:

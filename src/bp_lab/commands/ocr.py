@@ -11,7 +11,7 @@ from rich.table import Table
 from bp_lab.commands import ocr_pipeline
 from bp_lab.commands.screen import Screen
 from bp_lab.errors import FAILED, INTERRUPTED, InputError
-from bp_lab.files import write_json
+from bp_lab.files import expect_a_place, write_json
 from bp_lab.ocr import evaluation, reader
 from bp_lab.ocr.settings import Settings
 from bp_lab.ocr.training import Epoch, Listener, train
@@ -85,6 +85,7 @@ def run_evaluate(
     weights: Path | None, count: int, beam: int, json: Path | None, pages: int = 0
 ) -> int:
     """Print how well lines, and pages, are read that the training never saw."""
+    expect_a_place("ocr evaluate", "--json", json)
     for option, value, least in (("--lines", count, 1), ("--beam", beam, 0), ("--pages", pages, 0)):
         if value < least:
             expected = f"a whole number of at least {least}"

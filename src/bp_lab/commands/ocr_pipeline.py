@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bp_lab.errors import InputError, expect_seed
+from bp_lab.errors import expect_seed
+from bp_lab.files import expect_a_place
 from bp_lab.ocr.data import Split
 from bp_lab.ocr.evaluation import HELD_OUT
 
@@ -17,8 +18,7 @@ def train(out: Path, seed: int) -> int:
     """Train the three networks and write them to one file."""
     from bp_lab.ocr.pipeline import training, weights
 
-    if not out.parent.is_dir():
-        raise InputError("ocr", "OUT", "a file in a folder that exists", out)
+    expect_a_place("ocr train-pipeline", "OUT", out)
     expect_seed("ocr train-pipeline", seed)
     weights.save(out, training.fit(seed, say=lambda line: print(line, flush=True)))
     print(f"{out}: {out.stat().st_size / 2**20:.2f} MiB")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bp_lab.errors import BAD_INPUT, InputError
-from bp_lab.files import write_bytes, write_json
+from bp_lab.files import expect_a_place, write_bytes, write_json
 
 
 def run(
@@ -28,8 +28,7 @@ def run(
         except InputError as error:
             print(error, file=sys.stderr)
             status = BAD_INPUT
-    if json is not None and not json.parent.is_dir():
-        raise InputError("ocr", "--json", "a file in a folder that exists", json)
+    expect_a_place("ocr", "--json", json)
     reader = readers.load(page_weights, pipeline=pipeline, line_weights=weights)
     if out is not None:
         _make(out)

@@ -19,11 +19,8 @@ def listed(name: str, x: jax.Array, axis: Axis) -> tuple[int, ...]:
     Raises:
       ValueError: `x` has no such axis, or one is named twice.
     """
-    one_or_more = range(x.ndim) if axis is None else setting.entries(axis)
-    given = [
-        setting.expect_axis(name, x, one)
-        for one in ((axis,) if one_or_more is None else one_or_more)
-    ]
+    several = range(x.ndim) if axis is None else setting.entries(axis)
+    given = [setting.expect_axis(name, x, one) for one in ((axis,) if several is None else several)]
     axes = tuple(sorted({one % x.ndim for one in given}))
     if len(axes) < len(given):
         raise ValueError(op.complaint(name, "axis", "axes that differ", axis))
