@@ -11,10 +11,14 @@ Parts    A batch whose activations do not fit in memory is cut into k equal part
          A mean over the m samples, E = 1/m Σᵢ ℓᵢ, is that of the parts' means, and so
   (1) E = 1/k Σₚ Eₚ,   ∂E/∂θ = 1/k Σₚ ∂Eₚ/∂θ
          A penalty that does not depend on the samples is in every Eₚ, and in their mean once.
+Layers   The gradients of a deep stack are as large as its parameters. An optimiser that treats each
+         layer by itself, as `by_layer` makes it, can be applied on the way down (`update_by`, a
+         stack's `backward_with_updates`, `make_fused_step`), so that they are never all there.
 Speed    An epoch is one dispatch: `lax.scan` over the batches, buffers of the state donated.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -24,6 +28,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from manual_bp import op, precision, setting
 from manual_bp.adapters import as_differentiable
+from manual_bp.models.layers import Update, trained
 
 LossAndGradients = Callable[..., tuple[Any, ...]]
 
@@ -84,20 +89,18 @@ def make_step(
     def step(state: State, batch: tuple[Any, ...]) -> tuple[State, Float[Array, ""]]:
         scale = state.scale
         loss, gradients, model = run(state.params, state.model, scale, *batch)
-        # optax mixes integer counts with floats, which strict promotion forbids.
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-            updates, optimizer_state = update(
-                gradients,
-                state.optimizer,
-                state.params,
-                value=loss,
-                grad=gradients,
-                value_fn=lambda params: differentiable_loss(
-                    _like(state.params, params), state.model, scale, *batch
-                ),
-            )
-            params = optax.apply_updates(state.params, updates)
-        new = params, _like(state.optimizer, optimizer_state), model
+        params, optimizer_state = _updated(
+            update,
+            gradients,
+            state.optimizer,
+            state.params,
+            value=loss,
+            grad=gradients,
+            value_fn=lambda params: differentiable_loss(
+                _like(state.params, params), state.model, scale, *batch
+            ),
+        )
+        new = params, optimizer_state, model
         if scale:
             finite, old = (
                 precision.all_finite(gradients),
@@ -107,6 +110,66 @@ def make_step(
             scale = precision.renewed(scale, finite)
         params, optimizer_state, model = new
         return State(params, optimizer_state, state.step + 1, model, scale), loss
+
+    return step
+
+
+def _updated(update: Any, gradients: Any, state: Any, params: Any, **more: Any) -> tuple[Any, Any]:
+    """Return the parameters and the state after an update."""
+    # optax mixes integer counts with floats, which strict promotion forbids.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        updates, new = update(gradients, state, params, **more)
+        return optax.apply_updates(params, updates), _like(state, new)
+
+
+def update_by(optimizer: optax.GradientTransformation) -> Update:
+    """Return the update `(gradients, state, params) -> (params, state)` by an optimiser.
+
+    It is what a stack's `backward_with_updates` calls for each layer; the parameters beside the
+    stack are updated by it as well, or by another.
+    """
+    return partial(_updated, optimizer.update)
+
+
+def by_layer(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Return an optimiser of stacks of layers that treats each layer by itself.
+
+    Each array of the parameters, and of its state, has the layers on its first axis. Where entries
+    do not depend on each other, as in SGD or Adam, it does what `optimizer` does to the whole; a
+    norm, as clipped by, is that of a layer.
+    """
+
+    def init(params: Any) -> Any:
+        return jax.vmap(optimizer.init)(trained(params))
+
+    def update(gradients: Any, state: Any, params: Any = None) -> Any:
+        return jax.vmap(optimizer.update)(gradients, state, params)
+
+    return optax.GradientTransformation(init, update)
+
+
+def make_fused_step(
+    loss_and_updates: Callable[..., tuple[Any, Any, Any]],
+) -> Callable[[State, tuple[Any, ...]], tuple[State, Float[Array, ""]]]:
+    """Return the step `(state, batch) -> (state, loss)` of a loss that updates on its way down.
+
+    Args:
+      loss_and_updates: `(params, optimizer_state, *batch) -> (loss, params, optimizer_state)`, the
+        last two new, as of a stack's `backward_with_updates`.
+
+    Jitted with `donate_argnums=0`, it writes the parameters where they lie. A loss scale is not
+    taken: whether all gradients are finite is known only behind the last update.
+
+    Raises:
+      ValueError: when called, the state has a loss scale, or a model's.
+    """
+
+    def step(state: State, batch: tuple[Any, ...]) -> tuple[State, Float[Array, ""]]:
+        for argument, came in (("scale", state.scale), ("model", state.model)):
+            if jax.tree.leaves(came):
+                raise ValueError(op.complaint("make_fused_step", argument, "none, ()", came))
+        loss, params, optimizer = loss_and_updates(state.params, state.optimizer, *batch)
+        return State(params, optimizer, state.step + 1), loss
 
     return step
 

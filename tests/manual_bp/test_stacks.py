@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from drawing import STACKS, cases_of, check_drawn, drawn
 from hypothesis import given
@@ -14,7 +15,15 @@ from hypothesis import strategies as st
 
 import manual_bp
 from jax_ref import cases
-from manual_bp import chain, checkpointed_stack, layer_stack, reversible_stack
+from manual_bp import (
+    chain,
+    checkpointed_stack,
+    layer_stack,
+    precision,
+    reversible_stack,
+    train,
+)
+from manual_bp.models import objective
 from manual_bp.models.chain import Stage
 
 LAYER = (Stage(manual_bp.linear), Stage(manual_bp.tanh))
@@ -175,6 +184,110 @@ def test_memory_grows_like_the_depth_like_its_root_or_not_at_all() -> None:
     assert 1.5 < checkpointed < 2.2
     assert flat == 1
     assert bytes_of[ops[2], 64] < bytes_of[ops[1], 64] / 3 < bytes_of[ops[0], 64] / 9
+
+
+ADAM = optax.adam(optax.exponential_decay(0.1, 1, 0.5))
+OPTIMISERS = {"SGD": optax.sgd(0.1), "momentum": optax.sgd(0.1, momentum=0.9), "Adam": ADAM}
+KEPT = {"all kept": (layer_stack, {}), "segments": (checkpointed_stack, {"segment": 3})}
+
+
+def kept_steps(optimizer: Any, op: Any, settings: Any) -> tuple[Any, Any]:
+    """Return the step that is told all gradients, and the one that updates on the way down."""
+
+    def run(params: Any, x: Any, targets: Any) -> Any:
+        y, residual = op.forward(params, x, layer=LAYER, **settings)
+        return residual, *objective.loss_and_cotangent(manual_bp.squared_error, y, targets)
+
+    def gradients(params: Any, *batch: Any) -> Any:
+        residual, loss, dy = run(params, *batch)
+        return loss, op.backward(residual, dy)[0]
+
+    def updates(params: Any, state: Any, *batch: Any) -> Any:
+        residual, loss, dy = run(params, *batch)
+        update = train.update_by(optimizer)
+        params, state, _ = op.backward_with_updates(residual, dy, state, update=update)
+        return loss, params, state
+
+    by_layer = train.by_layer(optimizer)
+    return train.make_step(gradients, by_layer), train.make_fused_step(updates)
+
+
+def reversible_steps(optimizer: Any) -> tuple[Any, Any]:
+    """Return both steps of a stack of two streams."""
+
+    def run(params: Any, x: Any, targets: Any) -> Any:
+        (y1, y2), residual = reversible_stack.forward(*params, x, x, f=LAYER, g=LAYER)
+        loss, dy1 = objective.loss_and_cotangent(manual_bp.squared_error, y1, targets)
+        return residual, loss, (dy1, y2)
+
+    def gradients(params: Any, *batch: Any) -> Any:
+        residual, loss, dy = run(params, *batch)
+        return loss, reversible_stack.backward(residual, dy)[:2]
+
+    def updates(params: Any, state: Any, *batch: Any) -> Any:
+        residual, loss, dy = run(params, *batch)
+        update = train.update_by(optimizer)
+        theta, phi, state, _, _ = reversible_stack.backward_with_updates(
+            residual, dy, state, update=update
+        )
+        return loss, (theta, phi), state
+
+    by_layer = train.by_layer(optimizer)
+    return train.make_step(gradients, by_layer), train.make_fused_step(updates)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMISERS)
+@pytest.mark.parametrize("kind", [*KEPT, "reversible"])
+def test_an_update_on_the_way_down_is_the_one_behind_it(kind: str, optimizer: str) -> None:
+    used = OPTIMISERS[optimizer]
+    both = kind == "reversible"
+    steps = reversible_steps(used) if both else kept_steps(used, *KEPT[kind])
+    params = dense(7, 3), ()
+    start = (params, (dense(7, 3, seed=2), ())) if both else params
+    states = [train.init(start, train.by_layer(used))] * 2
+    for number in range(3):
+        batch = random(2, 3, seed=2 * number + 3), random(2, 3, seed=2 * number + 4)
+        came = [jax.jit(step)(state, batch) for step, state in zip(steps, states, strict=True)]
+        states = [state for state, _ in came]
+        assert_close(came[1], came[0])
+    assert int(states[1].step) == 3
+
+
+def test_what_has_no_gradient_is_not_updated() -> None:
+    layer = (Stage(manual_bp.linear), Stage(manual_bp.dropout, (("rate", 0.5),)))
+    keys = jax.random.split(jax.random.key(0), 4)
+    params, x = (dense(4, 3), (keys,)), random(5, 3, seed=2)
+    update, state = train.update_by(ADAM), train.by_layer(ADAM).init(params)
+    y, residual = layer_stack.forward(params, x, layer=layer)
+    new, _, dx = layer_stack.backward_with_updates(residual, y, state, update=update)
+    assert_close(dx, layer_stack.backward(residual, y)[1])
+    assert (new[1][0] == keys).all()
+    assert all((a != b).any() for a, b in zip(new[0], params[0], strict=True))
+
+
+def test_a_fused_step_takes_no_loss_scale(without_annotations: None) -> None:
+    step = train.make_fused_step(lambda params, state: (0.0, params, state))
+    state = train.init(jnp.ones(2), train.by_layer(optax.sgd(0.1)), scale=precision.loss_scale())
+    with pytest.raises(ValueError, match="make_fused_step: scale: expected none"):
+        step(state, ())
+
+
+@pytest.mark.parametrize("kind", [*KEPT, "reversible"])
+def test_no_gradients_lie_there_all_at_once(kind: str) -> None:
+    """With few samples memory is that of parameters, 1 MB for each dense layer."""
+    both = kind == "reversible"
+    steps = reversible_steps(ADAM) if both else kept_steps(ADAM, *KEPT[kind])
+    shapes = jnp.zeros((64, 64, 64), jnp.float32), jnp.zeros((64, 64), jnp.float32)
+    params = ((shapes, ()), (shapes, ())) if both else (shapes, ())
+    batch = jnp.ones((2, 64), jnp.float32), jnp.ones((2, 64), jnp.float32)
+    state = train.init(params, train.by_layer(ADAM))
+    behind, fused = (
+        jax.jit(step, donate_argnums=0).lower(state, batch).compile().memory_analysis()
+        for step in steps
+    )
+    dense_layer = 2**20
+    assert behind.temp_size_in_bytes > (1 + both) * dense_layer
+    assert fused.temp_size_in_bytes < dense_layer / 3
 
 
 def coupled(depth: int, gain: float, dtype: Any, n: int = 16) -> Any:

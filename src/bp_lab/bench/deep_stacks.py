@@ -2,6 +2,8 @@
 
 A layer adds to a signal what two dense layers with a tanh between them make of it; of two streams
 each adds to the other. The loss is half the squared distance to a target, of both streams the sum.
+Ours updates each layer on the way down, as no gradient is needed longer; by autodiff all of them
+are there before Optax is given them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,8 +27,13 @@ BLOCK = (Stage(manual_bp.linear), Stage(manual_bp.tanh), Stage(manual_bp.linear)
 LAYER = (Stage(manual_bp.skip, (("stages", BLOCK),)),)
 RATE = 0.01
 
-# (parameters, x, targets) -> loss; by hand -> (loss, gradients)
+OPTIMIZER = optax.sgd(RATE)
+UPDATE = manual_bp.train.update_by(OPTIMIZER)
+
+# (parameters, x, targets) -> loss
 Loss = Callable[[Any, jax.Array, jax.Array], Any]
+# (parameters, state of the optimiser, x, targets) -> (loss, parameters, state)
+LossAndUpdates = Callable[[Any, Any, jax.Array, jax.Array], tuple[Any, Any, Any]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class DeepStack:
 
     Attributes:
       name: of the row.
-      ours: the training loss with its gradients, by hand.
+      ours: the training loss by hand, with the updates.
       forms: the loss as a user would write it, by the name of what it is written with.
       streams: how many signals run through it, each with parameters of its own.
       layers: how often a layer is repeated.
@@ -44,7 +51,7 @@ class DeepStack:
     """
 
     name: str
-    ours: Loss
+    ours: LossAndUpdates
     forms: Mapping[str, Loss] = field(hash=False)
     streams: int = 1
     layers: int = 64
@@ -79,26 +86,29 @@ class DeepStack:
         return jnp.asarray(x, dtype), jnp.asarray(targets, dtype)
 
 
-def _kept_by(stack: Any) -> Loss:
-    """Return the loss with its gradients through a stack of residual layers."""
+def _kept_by(stack: Any) -> LossAndUpdates:
+    """Return the loss through a stack of residual layers, with the updates."""
 
-    def loss_and_gradients(params: Any, x: jax.Array, targets: jax.Array) -> tuple[Any, Any]:
+    def loss_and_updates(params: Any, state: Any, x: jax.Array, targets: jax.Array) -> Any:
         y, residual = stack.forward(params, x, layer=LAYER)
         loss, dy = objective.loss_and_cotangent(manual_bp.squared_error, y, targets)
-        return loss, stack.backward(residual, dy)[0]
+        params, state, _ = stack.backward_with_updates(residual, dy, state, update=UPDATE)
+        return loss, params, state
 
-    return loss_and_gradients
+    return loss_and_updates
 
 
-def _reversible(params: Any, x: jax.Array, targets: jax.Array) -> tuple[Any, Any]:
-    """Return the loss with its gradients through two streams that both begin at x."""
+def _reversible(params: Any, state: Any, x: jax.Array, targets: jax.Array) -> Any:
+    """Return the loss through two streams that both begin at x, with the updates."""
+    stack = manual_bp.reversible_stack
     theta, phi = params
-    ys, residual = manual_bp.reversible_stack.forward(theta, phi, x, x, f=BLOCK, g=BLOCK)
+    ys, residual = stack.forward(theta, phi, x, x, f=BLOCK, g=BLOCK)
     losses, dys = zip(
         *(objective.loss_and_cotangent(manual_bp.squared_error, y, targets) for y in ys),
         strict=True,
     )
-    return losses[0] + losses[1], manual_bp.reversible_stack.backward(residual, dys)[:2]
+    theta, phi, state, _, _ = stack.backward_with_updates(residual, dys, state, update=UPDATE)
+    return losses[0] + losses[1], (theta, phi), state
 
 
 def _squares(y: jax.Array, targets: jax.Array) -> jax.Array:
@@ -153,8 +163,9 @@ def _contest(stack: DeepStack, dtype: str) -> Callable[[], Contest]:
 
 
 def by_hand(stack: DeepStack, dtype: str) -> Program:
-    """Return the training step with our gradients."""
-    return _step(stack.ours, stack, dtype)
+    """Return the training step with our gradients, each layer updated on the way down."""
+    step = manual_bp.train.make_fused_step(stack.ours)
+    return _program(step, manual_bp.train.by_layer(OPTIMIZER), stack, dtype)
 
 
 def by_autodiff(stack: DeepStack, form: str, dtype: str) -> Program:
@@ -166,12 +177,11 @@ def by_autodiff(stack: DeepStack, form: str, dtype: str) -> Program:
         with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
             return loss(*given)
 
-    return _step(loss_and_gradients, stack, dtype)
+    step = manual_bp.train.make_step(loss_and_gradients, OPTIMIZER)
+    return _program(step, OPTIMIZER, stack, dtype)
 
 
-def _step(loss_and_gradients: Loss, stack: DeepStack, dtype: str) -> Program:
-    optimizer = optax.sgd(RATE)
-    step = manual_bp.train.make_step(loss_and_gradients, optimizer)
+def _program(step: Any, optimizer: Any, stack: DeepStack, dtype: str) -> Program:
     state = manual_bp.train.init(stack.initial(dtype), optimizer)
     return Program(step, (state, stack.data(dtype)), carries=True)
 

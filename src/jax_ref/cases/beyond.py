@@ -276,6 +276,7 @@ cases: tuple[Case, ...] = (
         variant="far means",
     ),
     models.there_and_back,
+    *models.by_updates,
     *edges.cases,
     *linear_maps.cases,
 )

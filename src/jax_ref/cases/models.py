@@ -14,6 +14,7 @@ from jax_ref import references
 from jax_ref.cases import image_networks
 from jax_ref.cases.case import Case, Sizes, away_from_zero, normal
 from manual_bp import activations, mlp
+from manual_bp.models import layers
 from manual_bp.models.chain import Stage
 
 MLP_SIZES: tuple[Sizes, ...] = (
@@ -103,6 +104,11 @@ STACK_SIZES: tuple[Sizes, ...] = (
     {"depth": 1, "batch": (), "n": 2},
     {"depth": 0, "batch": (2, 2), "n": 3},
 )
+REVERSIBLE_SIZES: tuple[Sizes, ...] = (
+    {"depth": 3, "batch": (2, 2), "n": 3, "m": 4},
+    {"depth": 1, "batch": (), "n": 2, "m": 1},
+    {"depth": 0, "batch": (3,), "n": 2, "m": 3},
+)
 SEGMENTS: tuple[dict[str, int], ...] = ({}, {"segment": 2}, {"segment": 9})
 LAYER = (Stage(manual_bp.linear), Stage(activations.tanh))
 DROPPING = (Stage(manual_bp.linear), Stage(manual_bp.dropout, (("rate", 0.4),)))
@@ -170,6 +176,54 @@ there_and_back = Case(
 )
 
 
+def _each_kept(dtheta: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+    """Return parameters that stay as they are, and as the new state their gradients."""
+    del state
+    return theta, dtheta
+
+
+def _checkpointed_by_updates(residual: Any, dy: Any) -> tuple[Any, Any]:
+    _, dparameters, dx = manual_bp.checkpointed_stack.backward_with_updates(
+        residual, dy, layers.trained(residual.parameters), update=_each_kept
+    )
+    return dparameters, dx
+
+
+def _reversible_by_updates(residual: Any, dy: Any) -> tuple[Any, Any, Any, Any]:
+    state = layers.trained((residual.theta, residual.phi))
+    _, _, (dtheta, dphi), dx1, dx2 = manual_bp.reversible_stack.backward_with_updates(
+        residual, dy, state, update=_each_kept
+    )
+    return dtheta, dphi, dx1, dx2
+
+
+# What an update is given on the way down is the gradient.
+by_updates = (
+    Case(
+        "checkpointed_stack",
+        SimpleNamespace(
+            forward=manual_bp.checkpointed_stack.forward, backward=_checkpointed_by_updates
+        ),
+        _stack_reference,
+        _dropping_stack,
+        STACK_SIZES,
+        options=({"layer": DROPPING, "segment": 2},),
+        variant="updates",
+    ),
+    Case(
+        "reversible_stack",
+        SimpleNamespace(
+            forward=manual_bp.reversible_stack.forward, backward=_reversible_by_updates
+        ),
+        _reversible_reference,
+        _reversible,
+        REVERSIBLE_SIZES,
+        options=({"f": F, "g": G},),
+        variant="updates",
+    ),
+)
+
+
 cases = (
     *image_networks.cases,
     Case(
@@ -220,11 +274,7 @@ cases = (
         manual_bp.reversible_stack,
         _reversible_reference,
         _reversible,
-        (
-            {"depth": 3, "batch": (2, 2), "n": 3, "m": 4},
-            {"depth": 1, "batch": (), "n": 2, "m": 1},
-            {"depth": 0, "batch": (3,), "n": 2, "m": 3},
-        ),
+        REVERSIBLE_SIZES,
         options=({"f": F, "g": G},),
         bench=(({"depth": 8, "batch": (256,), "n": 512, "m": 512}, {"f": F, "g": G}),),
     ),

@@ -28,6 +28,7 @@ from jaxtyping import Array, Float, Int
 from manual_bp import op, setting
 from manual_bp.models import layer_stack
 from manual_bp.models.chain import Parameters, Stage
+from manual_bp.models.layers import Update, Updates, gather
 
 NAME = "checkpointed_stack"
 
@@ -88,20 +89,32 @@ def backward(
     residual: Residual, dy: Float[Array, "..."]
 ) -> tuple[tuple[Parameters, ...], Float[Array, "..."]]:
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
-    parameters, layer = residual.parameters, residual.layer
+    layers, dx = _descended(residual, gather(residual.parameters), dy)
+    return layers.dparameters, dx
+
+
+def backward_with_updates(
+    residual: Residual, dy: Float[Array, "..."], state: Any, *, update: Update
+) -> tuple[tuple[Parameters, ...], Any, Float[Array, "..."]]:
+    """Return (parameters, state, dx), updated layer by layer; arguments as of `layer_stack`."""
+    layers, dx = _descended(residual, Updates(residual.parameters, state, update), dy)
+    return layers.parameters, layers.state, dx
+
+
+def _descended(residual: Residual, layers: Any, dy: jax.Array) -> tuple[Any, jax.Array]:
     if residual.inputs is None:
-        return layer_stack.blank(parameters), dy
+        return layers, dy
 
-    def descend(cotangents: Any, segment: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
-        span, x = segment
-        _, again = layer_stack.climb(parameters, span, x, layer)  # (1)
-        return layer_stack.descend(parameters, span, again, cotangents), None  # (2)
+    def descend(above: Any, segment: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        (layers, dx), (span, x) = above, segment
+        _, again = layer_stack.climb(layers.parameters, span, x, residual.layer)  # (1)
+        return layer_stack.descend(layers, span, again, dx), None  # (2)
 
-    whole, rest = _spans(layer_stack.depth_of(parameters), residual.segment)
-    cotangents = (layer_stack.blank(parameters), dy)
+    whole, rest = _spans(layer_stack.depth_of(residual.parameters), residual.segment)
+    above = (layers, dy)
     if residual.rest is not None:
-        cotangents, _ = descend(cotangents, (rest, residual.rest))
-    return jax.lax.scan(descend, cotangents, (whole, residual.inputs), reverse=True)[0]
+        above, _ = descend(above, (rest, residual.rest))
+    return jax.lax.scan(descend, above, (whole, residual.inputs), reverse=True)[0]
 
 
 def _spans(depth: int, segment: int) -> tuple[Int[Array, "segments s"], Int[Array, " rest"]]:

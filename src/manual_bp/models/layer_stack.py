@@ -4,7 +4,8 @@ Shapes   x, y: one shape, which the layer keeps   θ: parameters, each with a fi
 Forward  x⁰ = x,   xˡ = layer(xˡ⁻¹, θˡ),   l = 1 … L,   y = xᴸ;   the layer is a `chain` of ops
 Derive   L depends on xˡ⁻¹ and θˡ only through xˡ, as in `chain`; from dxᴸ = dy down to dx⁰ = dx,
   (1) dxˡ⁻¹, dθˡ = layer.backward(residualˡ, dxˡ)
-         The program holds one layer, whatever L is, and so compiles in the time of one.
+         The program holds one layer, whatever L is, and so compiles in the time of one. Each dθˡ is
+         kept, or an optimiser's update of layer l takes it at once: `layers`.
 Saved    the residuals of all layers, so that memory grows like L; of a residual that keeps a
          parameter as it is, not that, which θ has already.      Kinks   those of the ops.
 Deep     `checkpointed_stack` computes the same in memory that grows like √L, `reversible_stack` a
@@ -13,7 +14,7 @@ Source   Rumelhart, Hinton & Williams 1986, "Learning representations by back-pr
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,11 @@ from jaxtyping import Array, Float, Int
 from manual_bp import op
 from manual_bp.models import chain
 from manual_bp.models.chain import Parameters, Stage
+from manual_bp.models.layers import Gradients, Update, Updates, at, gather
 
 NAME = "layer_stack"
+
+L = TypeVar("L", Gradients, Updates)
 
 
 @op.residual
@@ -75,11 +79,31 @@ def backward(
     residual: Residual, dy: Float[Array, "..."]
 ) -> tuple[tuple[Parameters, ...], Float[Array, "..."]]:
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
-    parameters, layers = residual.parameters, residual.layers
-    if layers is None:
-        return blank(parameters), dy
-    span = jnp.arange(depth_of(parameters))
-    return descend(parameters, span, layers, (blank(parameters), dy))
+    layers, dx = _descended(residual, gather(residual.parameters), dy)
+    return layers.dparameters, dx
+
+
+def backward_with_updates(
+    residual: Residual, dy: Float[Array, "..."], state: Any, *, update: Update
+) -> tuple[tuple[Parameters, ...], Any, Float[Array, "..."]]:
+    """Return (parameters, state, dx), updated layer by layer on the way down.
+
+    Args:
+      residual: of `forward`.
+      dy: ∂L/∂y.
+      state: the optimiser's, every array with a first axis of L, as of `train.by_layer`.
+      update: (gradients, state, parameters) -> (parameters, state) of one layer, as of
+        `train.update_by`. Parameters that have no cotangent are None there, and stay as they are.
+    """
+    layers, dx = _descended(residual, Updates(residual.parameters, state, update), dy)
+    return layers.parameters, layers.state, dx
+
+
+def _descended(residual: Residual, layers: Any, dy: jax.Array) -> tuple[Any, jax.Array]:
+    if residual.layers is None:
+        return layers, dy
+    span = jnp.arange(depth_of(residual.parameters))
+    return descend(layers, span, residual.layers, dy)
 
 
 def climb(
@@ -88,7 +112,7 @@ def climb(
     """Return the output of the last of a span of layers, and what is kept of each."""
 
     def one_up(x: jax.Array, place: jax.Array) -> tuple[jax.Array, Kept]:
-        theta = _at(parameters, place)
+        theta = at(parameters, place)
         y, residual = chain.forward(theta, x, stages=layer)
         return y, _kept(residual, theta)
 
@@ -99,54 +123,25 @@ def run(parameters: Any, span: Int[Array, " s"], x: jax.Array, layer: Sequence[S
     """Return the output of the last of a span of layers, and keep nothing."""
 
     def one_up(x: jax.Array, place: jax.Array) -> tuple[jax.Array, None]:
-        return chain.forward(_at(parameters, place), x, stages=layer)[0], None
+        return chain.forward(at(parameters, place), x, stages=layer)[0], None
 
     return jax.lax.scan(one_up, x, span)[0]
 
 
-def descend(
-    parameters: Any, span: Int[Array, " s"], kept: Kept, cotangents: tuple[Any, jax.Array]
-) -> tuple[Any, jax.Array]:
-    """Return (dparameters, dx) below a span of layers.
+def descend(layers: L, span: Int[Array, " s"], kept: Kept, dx: jax.Array) -> tuple[L, jax.Array]:
+    """Return (layers, dx) below a span of layers: `layers` with what is made of their gradients."""
 
-    `cotangents` are those above: dparameters, of which the span's are written, and dx.
-    """
+    def one_down(above: tuple[L, jax.Array], of: tuple[Any, Kept]) -> tuple[Any, None]:
+        (layers, dx), (place, kept) = above, of
+        dtheta, dx = chain.backward(_whole(kept, at(layers.parameters, place)), dx)  # (1)
+        return (layers.taken(place, dtheta, dx), dx), None
 
-    def one_down(cotangents: tuple[Any, jax.Array], of: tuple[Any, Kept]) -> tuple[Any, None]:
-        (dparameters, dx), (place, kept) = cotangents, of
-        dtheta, dx = chain.backward(_whole(kept, _at(parameters, place)), dx)  # (1)
-
-        def put(all_: jax.Array, own: jax.Array) -> jax.Array:
-            return jax.lax.dynamic_update_index_in_dim(all_, own, place, 0)
-
-        return (jax.tree.map(put, dparameters, dtheta), dx), None
-
-    return jax.lax.scan(one_down, cotangents, (span, kept), reverse=True)[0]
+    return jax.lax.scan(one_down, (layers, dx), (span, kept), reverse=True)[0]
 
 
 def depth_of(parameters: Any) -> int:
     """Return L."""
     return len(jax.tree.leaves(parameters)[0])
-
-
-def blank(parameters: Any) -> Any:
-    """Return arrays for the gradients of all layers, to be written layer by layer.
-
-    Keys and whole numbers have none.
-    """
-
-    def room(leaf: jax.Array) -> jax.Array | None:
-        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jax.lax.empty(leaf.shape, leaf.dtype) if floating else None
-
-    return jax.tree.map(room, parameters)
-
-
-def _at(parameters: Any, place: jax.Array) -> Any:
-    """Return the parameters of one layer, without a copy of any other."""
-    return jax.tree.map(
-        lambda leaf: jax.lax.dynamic_index_in_dim(leaf, place, keepdims=False), parameters
-    )
 
 
 def expect_layers(

@@ -42,7 +42,8 @@ from jaxtyping import Array, Float
 from manual_bp import op
 from manual_bp.models import chain
 from manual_bp.models.chain import Parameters, Stage
-from manual_bp.models.layer_stack import expect_layers
+from manual_bp.models.layer_stack import depth_of, expect_layers
+from manual_bp.models.layers import Update, Updates, at, gather
 
 NAME = "reversible_stack"
 
@@ -135,6 +136,33 @@ def backward_with_inputs(
     tuple[Float[Array, "..."], Float[Array, "..."]],
 ]:
     """Return (dtheta, dphi, dx1, dx2, (x1, x2)), the last as they came back."""
+    layers = gather((residual.theta, residual.phi))
+    layers, (x1, x2, dx1, dx2) = _descended(residual, layers, dy)
+    dtheta, dphi = layers.dparameters
+    return dtheta, dphi, dx1, dx2, (x1, x2)
+
+
+def backward_with_updates(
+    residual: Residual,
+    dy: tuple[Float[Array, "..."], Float[Array, "..."]],
+    state: Any,
+    *,
+    update: Update,
+) -> tuple[
+    tuple[Parameters, ...], tuple[Parameters, ...], Any, Float[Array, "..."], Float[Array, "..."]
+]:
+    """Return (theta, phi, state, dx1, dx2), updated layer by layer on the way down.
+
+    Arguments as of `layer_stack`; `state` and `update` are of the pair (theta, phi).
+    """
+    layers = Updates((residual.theta, residual.phi), state, update)
+    layers, (_, _, dx1, dx2) = _descended(residual, layers, dy)
+    theta, phi = layers.parameters
+    return theta, phi, layers.state, dx1, dx2
+
+
+def _descended(residual: Residual, layers: Any, dy: Any) -> tuple[Any, list[jax.Array]]:
+    """Return what is made of the gradients of all layers, and [x1, x2, dx1, dx2]."""
     dtype, shape = residual.dtype, residual.y1.shape
     dy1, dy2 = op.expect_cotangents(NAME, dy, {"y1": shape, "y2": shape}, dtype)
 
@@ -142,8 +170,12 @@ def backward_with_inputs(
         dparameters, dstream = chain.backward(saved, dz.astype(dtype))
         return dparameters, op.wide(dstream)
 
-    def descend(carried: Any, parameters: Any) -> tuple[Any, Any]:
-        (y1, y2, dy1, dy2), (of_f, of_g) = carried, parameters
+    depth = depth_of((residual.theta, residual.phi))
+
+    def descend(number: jax.Array, carried: Any) -> Any:
+        (y1, y2, dy1, dy2), layers = carried
+        place = depth - 1 - number
+        of_f, of_g = at(layers.parameters, place)
         z, at_y1 = _read(of_g, y1, residual.g, dtype)
         x2 = y2 - z  # (1)
         z, at_x2 = _read(of_f, x2, residual.f, dtype)
@@ -153,10 +185,9 @@ def backward_with_inputs(
         dtheta, through_f = pull(at_x2, dz)
         dx1 = dz  # (4)
         dx2 = dy2 + through_f  # (5)
-        return (x1, x2, dx1, dx2), (dtheta, dphi)
+        return (x1, x2, dx1, dx2), layers.taken(place, (dtheta, dphi), dx2)
 
-    carried = (residual.y1, residual.y2, dy1, dy2)
-    parameters = (residual.theta, residual.phi)
-    carried, (dtheta, dphi) = jax.lax.scan(descend, carried, parameters, reverse=True)
-    x1, x2, dx1, dx2 = (stream.astype(dtype) for stream in carried)
-    return dtheta, dphi, dx1, dx2, (x1, x2)
+    streams = residual.y1, residual.y2, dy1, dy2
+    if depth:
+        streams, layers = jax.lax.fori_loop(0, depth, descend, (streams, layers))
+    return layers, [stream.astype(dtype) for stream in streams]
