@@ -37,12 +37,15 @@ NAME = "checkpointed_stack"
 class Residual:
     """The parameters, the inputs of all whole segments on a first axis, and that of the rest.
 
-    `inputs` is None of no layers, and `rest` where the segments are all.
+    `inputs` is None of no layers, and `rest` where the segments are all. `shape` and `dtype` are
+    those of the signal.
     """
 
     parameters: tuple[Parameters, ...]
     inputs: Float[Array, "segments ..."] | None
     rest: Float[Array, "..."] | None
+    shape: tuple[int, ...] = op.static()
+    dtype: Any = op.static()
     segment: int = op.static()
     layer: tuple[Stage, ...] = op.static()
 
@@ -72,8 +75,9 @@ def forward(
     if segment is None:
         segment = max(math.isqrt(max(depth - 1, 0)) + 1, 1)
     segment = setting.expect_whole(NAME, "segment", segment, 1)
+    static = (x.shape, x.dtype, segment, layer)
     if depth == 0:
-        return x, Residual(parameters, None, None, segment, layer)
+        return x, Residual(parameters, None, None, *static)
 
     def climb(x: jax.Array, span: jax.Array) -> tuple[jax.Array, jax.Array]:
         return layer_stack.run(parameters, span, x, layer), x
@@ -81,8 +85,8 @@ def forward(
     whole, rest = _spans(depth, segment)
     y, inputs = jax.lax.scan(climb, x, whole)
     if not len(rest):
-        return y, Residual(parameters, inputs, None, segment, layer)
-    return climb(y, rest)[0], Residual(parameters, inputs, y, segment, layer)
+        return y, Residual(parameters, inputs, None, *static)
+    return climb(y, rest)[0], Residual(parameters, inputs, y, *static)
 
 
 def backward(
@@ -102,6 +106,7 @@ def backward_with_updates(
 
 
 def _descended(residual: Residual, layers: Any, dy: jax.Array) -> tuple[Any, jax.Array]:
+    dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
     if residual.inputs is None:
         return layers, dy
 

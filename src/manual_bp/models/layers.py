@@ -35,7 +35,8 @@ class Gradients:
     def taken(self, place: Int[Array, ""], dtheta: Any, dx: Float[Array, "..."]) -> "Gradients":
         """Return it with the gradient of one layer."""
         del dx
-        return Gradients(self.parameters, _put(self.dparameters, dtheta, place))  # (1)
+        put = partial(_written, place=place)
+        return Gradients(self.parameters, jax.tree.map(put, self.dparameters, dtheta))  # (1)
 
 
 @op.residual
@@ -79,11 +80,6 @@ def at(layers: Any, place: Int[Array, ""]) -> Any:
     )
 
 
-def _put(layers: Any, own: Any, place: Int[Array, ""]) -> Any:
-    """Return the arrays of all layers with those of one; a None in `own` leaves what there is."""
-    return jax.tree.map(partial(_written, place=place), own, layers, is_leaf=_absent)
-
-
 def _put_in_turn(layers: tuple[Any, Any], own: tuple[Any, Any], place: Int[Array, ""]) -> Any:
     """Return the parameters and the state with those of one layer, one array after another.
 
@@ -95,14 +91,12 @@ def _put_in_turn(layers: tuple[Any, Any], own: tuple[Any, Any], place: Int[Array
     parameters = len(jax.tree.leaves(own[0], is_leaf=_absent))
     for number in (*range(parameters), *reversed(range(parameters, len(new)))):
         if new[number] is not None:
-            arrays[number] = _written(new[number], arrays[number], place)
+            arrays[number] = _written(arrays[number], new[number], place)
             place = place + op.zero_after(arrays[number]).astype(place.dtype)
     return jax.tree.unflatten(structure, arrays)
 
 
-def _written(own: jax.Array | None, layers: Any, place: Int[Array, ""]) -> Any:
-    if own is None:
-        return layers
+def _written(layers: jax.Array, own: jax.Array, place: Int[Array, ""]) -> jax.Array:
     return jax.lax.dynamic_update_index_in_dim(layers, own.astype(layers.dtype), place, 0)
 
 
