@@ -1,6 +1,7 @@
 """Cases of the models, as ops with all their parameters in one argument."""
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any, cast
@@ -176,39 +177,47 @@ there_and_back = Case(
 )
 
 
-def _each_kept(dtheta: Any, state: Any, theta: Any) -> tuple[Any, Any]:
-    """Return parameters that stay as they are, and as the new state their gradients."""
-    del state
-    return theta, dtheta
+def _twice_kept(dtheta: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+    """Return the gradients, as the new parameters and as the new state."""
+    del state, theta
+    return dtheta, dtheta
 
 
-def _checkpointed_by_updates(residual: Any, dy: Any) -> tuple[Any, Any]:
-    _, dparameters, dx = manual_bp.checkpointed_stack.backward_with_updates(
-        residual, dy, layers.trained(residual.parameters), update=_each_kept
+def _mean(parameters: Any, state: Any) -> Any:
+    return jax.tree.map(lambda a, b: (a + b) / 2, layers.trained(parameters), state)
+
+
+def _by_updates(stack: Any, residual: Any, dy: Any) -> tuple[Any, Any]:
+    parameters, state, dx = stack.backward_with_updates(
+        residual, dy, layers.trained(residual.parameters), update=_twice_kept
     )
-    return dparameters, dx
+    return _mean(parameters, state), dx
 
 
-def _reversible_by_updates(residual: Any, dy: Any) -> tuple[Any, Any, Any, Any]:
+def _reversible_by_updates(residual: Any, dy: Any) -> tuple[Any, ...]:
     state = layers.trained((residual.theta, residual.phi))
-    _, _, (dtheta, dphi), dx1, dx2 = manual_bp.reversible_stack.backward_with_updates(
-        residual, dy, state, update=_each_kept
+    *parameters, state, dx1, dx2 = manual_bp.reversible_stack.backward_with_updates(
+        residual, dy, state, update=_twice_kept
     )
-    return dtheta, dphi, dx1, dx2
+    return *_mean(tuple(parameters), state), dx1, dx2
 
 
 # What an update is given on the way down is the gradient.
 by_updates = (
-    Case(
-        "checkpointed_stack",
-        SimpleNamespace(
-            forward=manual_bp.checkpointed_stack.forward, backward=_checkpointed_by_updates
-        ),
-        _stack_reference,
-        _dropping_stack,
-        STACK_SIZES,
-        options=({"layer": DROPPING, "segment": 2},),
-        variant="updates",
+    *(
+        Case(
+            name,
+            SimpleNamespace(forward=stack.forward, backward=partial(_by_updates, stack)),
+            _stack_reference,
+            _dropping_stack,
+            STACK_SIZES,
+            options=({"layer": DROPPING, **segment},),
+            variant="updates",
+        )
+        for name, stack, segment in (
+            ("layer_stack", manual_bp.layer_stack, {}),
+            ("checkpointed_stack", manual_bp.checkpointed_stack, {"segment": 2}),
+        )
     ),
     Case(
         "reversible_stack",

@@ -185,8 +185,8 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "models/checkpointed_stack.py": (
         (
-            "return layer_stack.blank(parameters), dy",
-            "return (zeroed(layer_stack.blank(parameters)), dy)",
+            "return layers, dy",
+            "return (zeroed(layers), dy)",
             _NONE_TO_WRITE,
         ),
         (
@@ -196,7 +196,7 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "models/layer_stack.py": (
-        ("return blank(parameters), dy", "return (zeroed(blank(parameters)), dy)", _NONE_TO_WRITE),
+        ("return layers, dy", "return (zeroed(layers), dy)", _NONE_TO_WRITE),
         *((_DEPTH.format(0), _DEPTH.format(other), _ONE_DEPTH) for other in (-1, 1)),
     ),
     "models/mlp.py": (
