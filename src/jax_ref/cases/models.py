@@ -178,9 +178,12 @@ there_and_back = Case(
 
 
 def _twice_kept(dtheta: Any, state: Any, theta: Any) -> tuple[Any, Any]:
-    """Return the gradients, as the new parameters and as the new state."""
-    del state, theta
-    return dtheta, dtheta
+    """Return the gradients, as the new parameters and, of a state of 2θ, as the new state."""
+    return dtheta, jax.tree.map(lambda d, s, own: d + s - 2 * own, dtheta, state, theta)
+
+
+def _doubled(parameters: Any) -> Any:
+    return jax.tree.map(lambda leaf: 2 * leaf, layers.trained(parameters))
 
 
 def _mean(parameters: Any, state: Any) -> Any:
@@ -189,13 +192,13 @@ def _mean(parameters: Any, state: Any) -> Any:
 
 def _by_updates(stack: Any, residual: Any, dy: Any) -> tuple[Any, Any]:
     parameters, state, dx = stack.backward_with_updates(
-        residual, dy, layers.trained(residual.parameters), update=_twice_kept
+        residual, dy, _doubled(residual.parameters), update=_twice_kept
     )
     return _mean(parameters, state), dx
 
 
 def _reversible_by_updates(residual: Any, dy: Any) -> tuple[Any, ...]:
-    state = layers.trained((residual.theta, residual.phi))
+    state = _doubled((residual.theta, residual.phi))
     *parameters, state, dx1, dx2 = manual_bp.reversible_stack.backward_with_updates(
         residual, dy, state, update=_twice_kept
     )

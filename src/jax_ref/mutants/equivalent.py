@@ -31,6 +31,12 @@ _SUMS = "preferred_element_type=op.wide_dtype(x.dtype),"
 _NONE_TO_WRITE = "Parameters of no layers are empty, and so are their gradients."
 _ONE_DEPTH = "All parameters have one first axis; another of them has it as well."
 _DEPTH = "return len(jax.tree.leaves(parameters)[{}])"
+_LATER = "place = place {} op.zero_after({}){}"
+_AS_IS = ".astype(place.dtype)"
+_COUNT = "parameters = len(jax.tree.leaves(own[{}], is_leaf=_absent))"
+_ROOM_ONLY = (
+    "Only what waits for what differs, and so the memory that XLA takes: a test looks at it."
+)
 _TAPS_ARE_RIGHT = "A product for each tap is right in any case; where it is faster was measured."
 
 _FORMED_AGAIN = "What is not kept is formed again, and is the same: only the memory differs."
@@ -198,6 +204,23 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "models/layer_stack.py": (
         ("return layers, dy", "return (zeroed(layers), dy)", _NONE_TO_WRITE),
         *((_DEPTH.format(0), _DEPTH.format(other), _ONE_DEPTH) for other in (-1, 1)),
+    ),
+    "models/layers.py": (
+        *(
+            (_LATER.format("+", known, _AS_IS), mutated, why)
+            for known in ("dx", "arrays[number]")
+            for mutated, why in (
+                ("place = place", _ROOM_ONLY),
+                (_LATER.format("-", known, _AS_IS), "What is added is 0."),
+                (_LATER.format("+", known, ""), "With float64 alone its dtype is another."),
+            )
+        ),
+        *((_COUNT.format(0), _COUNT.format(other), _ROOM_ONLY) for other in (-1, 1)),
+        (
+            "for number in (*range(parameters), *reversed(range(parameters, len(new)))):",
+            "for number in (*range(parameters), *range(parameters, len(new))):",
+            _ROOM_ONLY,
+        ),
     ),
     "models/mlp.py": (
         (_LAYERS.format("::2", "::2"), _LAYERS.format(":-1:2", "::2"), _EVEN_LENGTH),
