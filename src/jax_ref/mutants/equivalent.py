@@ -226,6 +226,13 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_LAYERS.format("::2", "::2"), _LAYERS.format(":-1:2", "::2"), _EVEN_LENGTH),
         (_LAYERS.format("::2", "::2"), _LAYERS.format("::2", ":-1:2"), _EVEN_LENGTH),
     ),
+    "models/reversible_stack.py": (
+        (
+            "place = depth - 1 - number",
+            "place = -1 - number",
+            "A place below 0 counts from the last.",
+        ),
+    ),
     "op.py": (
         (_WIDE.format("< 32"), _WIDE.format("<= 32"), _FLOAT32),
         (_WIDE.format("< 32"), _WIDE.format("< 33"), _FLOAT32),

@@ -97,7 +97,7 @@ def _put_in_turn(layers: tuple[Any, Any], own: tuple[Any, Any], place: Int[Array
 
 
 def _written(layers: jax.Array, own: jax.Array, place: Int[Array, ""]) -> jax.Array:
-    return jax.lax.dynamic_update_index_in_dim(layers, own.astype(layers.dtype), place, 0)
+    return jax.lax.dynamic_update_index_in_dim(layers, own, place, 0)
 
 
 def _absent(leaf: Any) -> bool:
