@@ -213,7 +213,7 @@ by_updates = (
             SimpleNamespace(forward=stack.forward, backward=partial(_by_updates, stack)),
             _stack_reference,
             _dropping_stack,
-            STACK_SIZES,
+            STACK_SIZES[:2],
             options=({"layer": DROPPING, **segment},),
             variant="updates",
         )
@@ -229,7 +229,7 @@ by_updates = (
         ),
         _reversible_reference,
         _reversible,
-        REVERSIBLE_SIZES,
+        REVERSIBLE_SIZES[:2],
         options=({"f": F, "g": G},),
         variant="updates",
     ),
