@@ -15,7 +15,13 @@ import numpy as np
 
 from jax_ref import naming, own_rules
 from jax_ref.arguments import Arguments
-from jax_ref.calling import as_arrays, calling, returning_arrays, shown
+from jax_ref.calling import (
+    as_arrays,
+    calling,
+    returning_arrays,
+    returning_numbers,
+    shown,
+)
 from jax_ref.compiling import UNTRACEABLE, faithful, quick
 from jax_ref.errors import CheckError
 from jax_ref.oracles.autodiff import is_differentiable
@@ -53,7 +59,6 @@ class Subject:
     Attributes:
       place: the public function that complains.
       role: what it calls the reference.
-      name: for the report.
       arguments: the point.
       reference: `(*args) -> y`, differentiated by JAX; None where there is none.
       undecorated: what JAX may differentiate to learn how large rounding errors are, or None.
@@ -69,13 +74,12 @@ class Subject:
     def __init__(
         self,
         place: str,
-        name: str,
         arguments: Arguments,
         reference: Callable[..., Any] | None,
         undecorated: Callable[..., Any] | None,
     ) -> None:
         """Keep what every subject has."""
-        self.place, self.name, self.arguments = place, name, arguments
+        self.place, self.arguments = place, arguments
         self.reference, self.undecorated = reference, undecorated
 
     def open(self, chosen: Leaves, rest: Leaves) -> tuple[Any, Way]:
@@ -154,7 +158,6 @@ class Pair(Subject):
         functions: tuple[Any, Any, Any],
         args: Sequence[Any],
         *,
-        name: str,
         wrt: Any,
         static: Mapping[str, Any],
     ) -> None:
@@ -170,11 +173,11 @@ class Pair(Subject):
         _expect_two(place, roles[2], backward)
         arguments = Arguments(place, naming.of_arguments(forward, len(args)), args, wrt)
         reference = returning_arrays(place, roles[0], primal, static)
-        super().__init__(place, name, arguments, reference, reference)
+        super().__init__(place, arguments, reference, reference)
         self.role = roles[0]
         self._role, self._static = roles[1], static
         self._forward = calling(place, roles[1], forward)
-        self._backward = calling(place, roles[2], backward)
+        self._backward = returning_numbers(place, roles[2], backward)
 
     def _run(self, *args: Any) -> tuple[Any, Any]:
         pair = self._forward(*args, **self._static)
@@ -226,7 +229,6 @@ class Rule(Subject):
         primal: Any,
         args: Sequence[Any],
         *,
-        name: str,
         wrt: Any,
         static: Mapping[str, Any],
     ) -> None:
@@ -252,7 +254,7 @@ class Rule(Subject):
             own_rules.refuse_itself(place, rule, fun, reference, arguments)
         own = None if fun is rule else returning_arrays(place, "rule", fun, static)
         # What was given without the rule is the measure; the rule's own body may share its mistake.
-        super().__init__(place, name, arguments, reference, reference or own)
+        super().__init__(place, arguments, reference, reference or own)
         self._rule, self._static = rule, static
         self.value = returning_arrays(place, "rule", rule, static)  # type: ignore[method-assign]
 

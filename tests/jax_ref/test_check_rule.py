@@ -263,6 +263,18 @@ BAD = {
         lambda: check_rule(jnp.sin, random(3), primal=lambda x: jnp.sin(x)),
         "check_rule: rule: expected a jax.custom_vjp or jax.custom_jvp function, got one that JAX",
     ),
+    "a backward of text": (
+        lambda: check_vjp(jnp.sin, KEEP[0], lambda x, dy: ("dx",), random(3)),
+        "check_vjp: backward: expected arrays, got str",
+    ),
+    "an eager backward of an object": (
+        lambda: check_vjp(jnp.sin, KEEP[0], lambda x, dy: (float(dy) and object(),), random()),
+        "check_vjp: backward: expected arrays, got object",
+    ),
+    "a forward without a signature": (
+        lambda: check_vjp(jnp.sin, max, KEEP[1], random(3)),
+        "check_vjp: forward: expected a pair (y, residual), got an array of shape ()",
+    ),
     "rule": (
         lambda: check_rule("sine", random(3)),
         "check_rule: rule: expected a function, got str",
