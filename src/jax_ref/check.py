@@ -39,6 +39,7 @@ def check_vjp(
     primal: Callable[..., Any],
     forward: Callable[..., Any],
     backward: Callable[..., Any],
+    /,
     *args: Any,
     wrt: Sequence[int | str] | int | str | None = None,
     name: str | None = None,
@@ -63,7 +64,8 @@ def check_vjp(
       level: "fast", or "full" for every witness and transformation.
       tolerance: largest relative error in float64, below 1.
       raises: whether a FAIL raises.
-      **static: keywords of `primal` and `forward`.
+      **static: keywords of `primal` and `forward`. One that is named as a setting of the check must
+        be bound beforehand: `functools.partial(forward, seed=3)`.
 
     Returns:
       The report; truthy when it passed.
@@ -96,6 +98,7 @@ def check_vjp(
 def check_op(
     op: Any,
     reference: Callable[..., Any],
+    /,
     *args: Any,
     wrt: Sequence[int | str] | int | str | None = None,
     name: str | None = None,
@@ -131,6 +134,7 @@ def check_op(
 
 def check_rule(
     rule: Callable[..., Any],
+    /,
     *args: Any,
     primal: Callable[..., Any] | None = None,
     wrt: Sequence[int | str] | int | str | None = None,
@@ -154,7 +158,7 @@ def check_rule(
       level: as of `check_vjp`.
       tolerance: as of `check_vjp`.
       raises: as of `check_vjp`.
-      **static: keywords of `rule` and `primal`.
+      **static: as of `check_vjp`, keywords of `rule` and `primal`.
 
     Returns:
       The report.

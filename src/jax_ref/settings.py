@@ -1,9 +1,11 @@
-"""The settings of the checks: what each may be.
+"""The settings of the checks: what each may be, and what a checked function must not call its own.
 
 NumPy's numbers are turned into Python's, so that a report is plain data. A boolean is no number.
 """
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -13,6 +15,7 @@ from jax_ref.errors import CheckError
 
 Level = Literal["fast", "full"]
 FAIL_ABOVE = 1e-10
+RESERVED = ("wrt", "name", "seed", "level", "tolerance", "raises")
 
 
 @dataclass(frozen=True)
@@ -92,3 +95,36 @@ def _position(place: str, one: Any, names: tuple[str, ...]) -> int:
         return int(one)
     expected = f"one of {', '.join(names)}, or a position below {len(names)}"
     raise CheckError(place, "wrt", expected, shown(one))
+
+
+def refuse_shared(
+    place: str, role: str, function: Callable[..., Any], count: int, *, also: tuple[str, ...] = ()
+) -> None:
+    """Refuse a function with a keyword that the check would keep for itself.
+
+    Args:
+      place: the public function that complains.
+      role: what it calls the function.
+      function: called with `count` positional arguments.
+      count: of them.
+      also: keywords of the check beside the settings.
+
+    Raises:
+      CheckError: it has one that is bound neither by position nor by `functools.partial`.
+    """
+    bound: set[str] = set()
+    plain = function
+    while isinstance(plain, functools.partial):
+        bound |= plain.keywords.keys()
+        plain = plain.func
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return  # a built-in function without a signature
+    by_keyword = [p for p in parameters[count:] if p.kind is p.POSITIONAL_OR_KEYWORD]
+    by_keyword += [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    for name in (p.name for p in by_keyword):
+        if name in (*RESERVED, *also) and name not in bound:
+            expected = f"no keyword {name}, which is a setting of {place}"
+            came = f"one; bind it: functools.partial(…, {name}=…)"
+            raise CheckError(place, role, expected, came)

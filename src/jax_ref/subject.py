@@ -25,6 +25,7 @@ from jax_ref.calling import (
 from jax_ref.compiling import UNTRACEABLE, faithful, quick
 from jax_ref.errors import CheckError
 from jax_ref.oracles.autodiff import is_differentiable
+from jax_ref.settings import refuse_shared
 
 Leaves = Sequence[Any]
 Way = Callable[[Any], Any]  # the way back: from the cotangents of the outputs
@@ -169,6 +170,8 @@ class Pair(Subject):
         for role, function in zip(roles, functions, strict=True):
             if not callable(function):
                 raise CheckError(place, role, "a function", type(function).__name__)
+        for role, function in zip(roles[:2], functions[:2], strict=True):
+            refuse_shared(place, role, function, len(args))
         primal, forward, backward = functions
         _expect_two(place, roles[2], backward)
         arguments = Arguments(place, naming.of_arguments(forward, len(args)), args, wrt)
@@ -240,6 +243,8 @@ class Rule(Subject):
         for role, function in (("rule", rule), ("primal", primal)):
             if not callable(function) and not (role == "primal" and function is None):
                 raise CheckError(place, role, "a function", type(function).__name__)
+            if function is not None:
+                refuse_shared(place, role, function, len(args), also=("primal",))
         own_rules.expect_defined(place, rule)
         fun = getattr(rule, "fun", rule)
         settings = getattr(rule, "nondiff_argnums", ())

@@ -1,5 +1,6 @@
 """The settings of every check: refused in one line, NumPy's numbers taken where Python's are."""
 
+import functools
 import inspect
 import math
 from types import SimpleNamespace
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 
 import jax_ref
-from jax_ref import CheckError, check_model, check_op, check_rule, check_vjp
+from jax_ref import CheckError, Report, check_model, check_op, check_rule, check_vjp
+from jax_ref.settings import RESERVED
 
 X = np.array([0.5, -1.0, 2.0])
 
@@ -61,6 +63,10 @@ def settings_of(check: str) -> list[str]:
     return [setting for setting in EXPECTED if setting in parameters]
 
 
+def test_every_setting_is_refused_here() -> None:
+    assert set(EXPECTED) == set(RESERVED)
+
+
 @pytest.mark.parametrize(("check", "setting"), [(c, s) for c in CHECKS for s in settings_of(c)])
 def test_a_setting_that_is_none_is_told_in_one_line(
     check: str, setting: str, without_annotations: None
@@ -90,6 +96,45 @@ def test_arguments_are_chosen_by_name_or_position(wrt: Any, without_annotations:
         forward=lambda x, y: (x * y, (x, y)), backward=lambda r, dy: (dy * r[1], 0)
     )
     assert {row.leaf for row in check_op(op, lambda x, y: y * x, X, X, wrt=wrt).rows} == {"x", "y"}
+
+
+def scaled(x, *, seed=1.0):
+    return seed * x, seed
+
+
+def check_scaled(primal: Any, forward: Any, **keywords: Any) -> Report:
+    return check_vjp(primal, forward, lambda seed, dy: (seed * dy,), X, **keywords)
+
+
+@pytest.mark.parametrize("keywords", [{"seed": 3}, {}])
+def test_a_keyword_of_the_function_is_not_swallowed(keywords: Any) -> None:
+    with pytest.raises(CheckError) as caught:
+        check_scaled(lambda x: 3 * x, scaled, **keywords)
+    expected = "check_vjp: forward: expected no keyword seed, which is a setting of check_vjp"
+    assert str(caught.value) == f"{expected}, got one; bind it: functools.partial(…, seed=…)"
+    report = check_scaled(lambda x: 3 * x, functools.partial(scaled, seed=3.0), seed=5)
+    assert (bool(report), report.seed) == (True, 5)
+
+
+def test_any_other_name_is_the_functions_own() -> None:
+    op = SimpleNamespace(
+        forward=lambda x, *, primal: (primal * x, primal), backward=lambda p, dy: (p * dy,)
+    )
+    assert check_vjp(lambda x, *, primal: x * primal, op.forward, op.backward, X, primal=2.0)
+    # By position it is no keyword.
+    taken = SimpleNamespace(
+        forward=lambda x, seed: (seed * x, (x, seed)), backward=lambda r, dy: (dy * r[1], dy * r[0])
+    )
+    assert check_op(taken, lambda x, seed: x * seed, X, X)
+
+
+@pytest.mark.parametrize(
+    ("primal", "refused"),
+    [(lambda x, level: x * level, "level"), (lambda x, *, primal=1: x, "primal")],
+)
+def test_a_rule_and_its_primal_have_no_such_keyword(primal: Any, refused: str) -> None:
+    with pytest.raises(CheckError, match=f"primal: expected no keyword {refused}, "):
+        check_rule(rule(), X, primal=primal)
 
 
 @pytest.mark.parametrize("factor", [2.0, 3.0])
