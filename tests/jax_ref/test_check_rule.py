@@ -291,3 +291,29 @@ def test_bad_input_is_one_line_that_names_what_is_wrong(
         call()
     assert str(caught.value).startswith(expected)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("residual", "said"),
+    [
+        (lambda x, cosine: x, "factor cos(x) missing"),
+        (lambda x, cosine: (x, cosine + 1), "factor cos(x) missing"),
+        (lambda x, cosine: cosine * (x + 1), "factor residual missing"),
+        (lambda x, cosine: (x, cosine * (x + 1)), "factor residual[1] missing"),
+        (lambda x, cosine: (x, {"c": cosine * (x + 1)}), "factor residual[1]['c'] missing"),
+        (lambda x, cosine: {"c": cosine * (x + 1)}, "factor c missing"),
+    ],
+)
+def test_what_has_no_name_in_the_residual_is_named(residual: Any, said: str) -> None:
+    """An argument or an output keeps its own name, and the rest has one that Python knows."""
+    factor = jnp.cos if "cos" in said else (lambda x: jnp.cos(x) * (x + 1))
+    curve = jax.custom_jvp(jnp.sin)
+    curve.defjvp(lambda x, t: (jnp.sin(x[0]), t[0] * factor(x[0])))
+    report = check_vjp(
+        curve,
+        lambda x: (jnp.sin(x), residual(x, jnp.cos(x))),
+        lambda residual, dy: (dy,),
+        random(5, 4),
+        raises=False,
+    )
+    assert report.diagnoses["x"][0].says == said
