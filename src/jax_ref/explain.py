@@ -76,7 +76,10 @@ def _gather(examination: Examination, found: Findings) -> Evidence:
     by_autodiff = subject.compile(examination.by_autodiff)
 
     def truth_at(cotangents: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        given = [jnp.asarray(cotangents["d" + name]) for name in names]
+        given = [
+            jnp.asarray(cotangents["d" + name], leaf.dtype)
+            for name, leaf in zip(names, dy, strict=True)
+        ]
         return _arrays(examination.named(by_autodiff(point.chosen, point.rest, given)[1]))
 
     primals = _arrays(naming.of_args(args, subject.arguments.names))

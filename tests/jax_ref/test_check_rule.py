@@ -317,3 +317,28 @@ def test_what_has_no_name_in_the_residual_is_named(residual: Any, said: str) -> 
         raises=False,
     )
     assert report.diagnoses["x"][0].says == said
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+@pytest.mark.parametrize(
+    ("hand", "said"),
+    [
+        (lambda z, dy: z * dy, "½ × truth"),
+        (lambda z, dy: -2 * z * dy, "sign error"),
+        (lambda z, dy: 2 * z * dy.mean(), "equals the truth for dy = its mean"),
+        (lambda z, dy: 2 * jnp.conj(z) * dy, "no known mistake fits"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(5, 4), ()])
+def test_a_mistake_of_a_complex_argument_is_diagnosed(
+    shape: tuple[int, ...], hand: Any, said: str, dtype: str
+) -> None:
+    z = (random(*shape) + 1j * random(*shape, seed=1)).astype(dtype)
+    square = (lambda z: z * z), (lambda z: (z * z, z)), (lambda z, dy: (hand(z, dy),))
+    report = check_vjp(*square, z, raises=False)
+    if not shape and "mean" in said:
+        assert report
+        return
+    assert report.verdict is Verdict.FAIL
+    assert "not diagnosed" not in str(report)
+    assert not shape or report.diagnoses["z"][0].says == said

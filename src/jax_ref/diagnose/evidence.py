@@ -242,5 +242,11 @@ def real(array: Any) -> Numbers:
     return array.astype(np.float64)
 
 
+def wide(array: Any) -> Numbers:
+    """Return the array in float64, or in complex128 if it is complex."""
+    array = np.asarray(array)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+
+
 def _largest(x: Numbers) -> float:
     return float(np.abs(x).max(initial=0.0))
