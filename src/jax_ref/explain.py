@@ -1,6 +1,7 @@
 """What the failures of a check look like: the evidence is gathered and handed to the diagnosis."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -37,7 +38,10 @@ def failures(examination: Examination, found: Findings) -> dict[str, tuple[Diagn
             found_here = explained(_about(gathered, leaf, found))
             sure = found_here[0].kind in (Kind.UPSTREAM, Kind.NAN, Kind.PRECISION)
             known = found_here if sure or not known else (*known, *found_here)
-        diagnoses[leaf] = known or (Diagnosis(Kind.UNKNOWN, "no known mistake fits", 1.0),)
+        known = known or (Diagnosis(Kind.UNKNOWN, "no known mistake fits", 1.0),)
+        if leaf in found.kinks:
+            known = (replace(known[0], says=f"{known[0].says}; {found.kinks[leaf]}"), *known[1:])
+        diagnoses[leaf] = known
     return diagnoses
 
 

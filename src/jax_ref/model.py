@@ -212,14 +212,19 @@ class _Model:
                 self.notes.append(f"KINK: jax.grad alone judges {row.leaf}, where {lines} turns")
             else:
                 rows.append(row)
+        parted = [r.leaf for r in rows if r.witness == "jax.grad" and r.verdict is Verdict.FAIL]
+        if parted and (lines := self.turning(reference, (params, zeros), *parted)):
+            told = "jax.grad takes one of several slopes there: check at another point too"
+            self.notes.append(f"KINK: the point is where something turns: {lines}; {told}")
         return rows, hand, true
 
-    def turning(self, reference: Callable[..., Any], args: Any, leaf: str) -> str:
-        """Return what turns at the very point along a leaf, as relu of u = 0; empty if nothing."""
+    def turning(self, reference: Callable[..., Any], args: Any, *chosen: str) -> str:
+        """Return what turns at the very point along leaves, as relu of u = 0; empty if nothing."""
         leaves, tree = jax.tree.flatten(args)
-        place = self.of_model(*jax.tree.unflatten(tree, range(len(leaves))))[leaf]
+        places = self.of_model(*jax.tree.unflatten(tree, range(len(leaves))))
         along = [np.zeros((1, *np.shape(other))) for other in leaves]
-        along[place] = self.rng.standard_normal(along[place].shape)
+        for place in (places[leaf] for leaf in chosen):
+            along[place] = self.rng.standard_normal(along[place].shape)
         try:
             reading = kinks.read(reference, args, jax.tree.unflatten(tree, along))
         except TracingError:
