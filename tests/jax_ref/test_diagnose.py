@@ -120,6 +120,15 @@ def test_the_part_that_is_zero_is_told_by_what_decides_it() -> None:
     assert "x" in says
 
 
+def test_a_permutation_is_no_index_that_was_overwritten() -> None:
+    """Its norm is the truth's, but for the order in which the squares are summed."""
+    for seed in range(8):
+        truth = numbers(ROWS, N, seed=20 + seed)
+        order = np.random.default_rng(seed).permuted(np.tile(np.arange(N), (ROWS, 1)), axis=1)
+        hand = np.take_along_axis(truth, order, 1)
+        assert "repeated index" not in first(hand, truth, residuals={"order": order})[1]
+
+
 def test_one_wrong_entry_of_many() -> None:
     truth = numbers(300, 400)
     hand = truth + 1e-16 * numbers(300, 400, seed=3)
