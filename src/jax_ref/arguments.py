@@ -16,6 +16,7 @@ import numpy as np
 from jax_ref import naming
 from jax_ref.errors import CheckError
 from jax_ref.oracles.autodiff import is_differentiable
+from jax_ref.settings import expect_wrt
 
 
 class Arguments:
@@ -49,7 +50,7 @@ class Arguments:
           CheckError: a leaf is no array, or nothing is left to differentiate.
         """
         self.names = tuple(names)
-        positions = _positions(place, self.names, wrt)
+        positions = expect_wrt(place, wrt, self.names)
         fixed = set(settings)
         marked = [args[i] if i not in fixed else _Setting(args[i]) for i in range(len(args))]
         paths, self._tree = jax.tree_util.tree_flatten_with_path(marked)
@@ -136,19 +137,6 @@ def as_array(place: str, where: str, leaf: Any) -> Any:
 def _shown(leaf: Any) -> str:
     text = repr(leaf).split("\n")[0]
     return f"{type(leaf).__name__} {text[:40]}{'…' if len(text) > 40 else ''}"
-
-
-def _positions(place: str, names: tuple[str, ...], wrt: Any) -> set[int]:
-    if wrt is None:
-        return set(range(len(names)))
-    found = set()
-    for one in (wrt,) if isinstance(wrt, int | str) else wrt:
-        known = one in names if isinstance(one, str) else 0 <= one < len(names)
-        if not known:
-            expected = f"one of {', '.join(names)}, or a position below {len(names)}"
-            raise CheckError(place, "wrt", expected, repr(one))
-        found.add(names.index(one) if isinstance(one, str) else one)
-    return found
 
 
 def elsewhere(arrays: Sequence[Any], move: Callable[[Any], Any]) -> tuple[Any, ...]:

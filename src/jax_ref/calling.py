@@ -20,6 +20,12 @@ def returning_arrays(
     return lambda *args: as_arrays(place, role, call(*args, **static))
 
 
+def returning_numbers(place: str, role: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with its errors told and the numbers of Python in its value as arrays."""
+    call = calling(place, role, function)
+    return lambda *args: with_arrays(place, role, call(*args))
+
+
 def calling(place: str, role: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function with every error of its own told in one line that names its role."""
 
@@ -53,11 +59,24 @@ def shown(value: Any) -> str:
 
 def as_arrays(place: str, role: str, y: Any) -> Any:
     """Return the output as arrays; it must hold at least one that is floating."""
-    leaves = jax.tree.leaves(y)
-    for leaf in leaves:
-        if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float | complex):
-            raise CheckError(place, role, "arrays", shown(leaf))
-    y = jax.tree.map(lambda leaf: leaf if hasattr(leaf, "dtype") else jnp.asarray(leaf), y)
+    y = with_arrays(place, role, y)
     if not any(is_differentiable(leaf) for leaf in jax.tree.leaves(y)):
         raise CheckError(place, role, "at least one floating output", "none")
     return y
+
+
+def with_arrays(place: str, role: str, tree: Any) -> Any:
+    """Return a pytree with the numbers of Python in it as arrays.
+
+    Raises:
+      CheckError: it holds something that is neither.
+    """
+
+    def array(leaf: Any) -> Any:
+        if hasattr(leaf, "dtype"):
+            return leaf
+        if not isinstance(leaf, int | float | complex):
+            raise CheckError(place, role, "arrays", shown(leaf))
+        return jnp.asarray(leaf)
+
+    return jax.tree.map(array, tree)

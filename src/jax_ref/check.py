@@ -16,7 +16,7 @@ read. Nothing global is changed: float64 is switched on inside, and off again.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +27,11 @@ from jax_ref.examine import WIDE, Examination, Findings, float64_findings
 from jax_ref.oracles import finite_difference
 from jax_ref.points import stream
 from jax_ref.precision import hides_mistakes, precision_findings
+from jax_ref.settings import FAIL_ABOVE, Level, Settings
 from jax_ref.subject import Pair, Rule, Subject
 from jax_ref.verdict import GradientMismatch, Report, Verdict
 
-Level = Literal["fast", "full"]
-LEVELS = ("fast", "full")
-FAIL_ABOVE = 1e-10
+LEVELS = get_args(Level)
 FEW = 0  # coordinates that are differenced of a large leaf where jax.grad sees every entry
 
 
@@ -40,6 +39,7 @@ def check_vjp(
     primal: Callable[..., Any],
     forward: Callable[..., Any],
     backward: Callable[..., Any],
+    /,
     *args: Any,
     wrt: Sequence[int | str] | int | str | None = None,
     name: str | None = None,
@@ -60,18 +60,19 @@ def check_vjp(
         dtype of the first floating array decides which witnesses speak.
       wrt: positions or names of the arguments whose cotangents are checked; all by default.
       name: for the report; by default the backward's name.
-      seed: of the random cotangents and directions.
+      seed: of the random cotangents and directions, from 0 on.
       level: "fast", or "full" for every witness and transformation.
-      tolerance: largest relative error in float64.
+      tolerance: largest relative error in float64, below 1.
       raises: whether a FAIL raises.
-      **static: keywords of `primal` and `forward`.
+      **static: keywords of `primal` and `forward`. One that is named as a setting of the check must
+        be bound beforehand: `functools.partial(forward, seed=3)`.
 
     Returns:
       The report; truthy when it passed.
 
     Raises:
       GradientMismatch: a witness contradicts the rule, and `raises`.
-      CheckError: something that was handed over cannot be checked.
+      CheckError: something that was handed over cannot be checked, or a setting is not one.
 
     Examples:
       >>> import jax.numpy as jnp, jax_ref
@@ -87,16 +88,17 @@ def check_vjp(
             ("primal", "forward", "backward"),
             (primal, forward, backward),
             args,
-            name=name or _name_of(backward),
             wrt=wrt,
             static=static,
         )
-    return _check(subject, seed, level, tolerance, raises=raises)
+    name = _name_of(backward) if name is None else name
+    return _check(subject, name, seed, level, tolerance, raises=raises)
 
 
 def check_op(
     op: Any,
     reference: Callable[..., Any],
+    /,
     *args: Any,
     wrt: Sequence[int | str] | int | str | None = None,
     name: str | None = None,
@@ -123,15 +125,16 @@ def check_op(
             ("reference", "op.forward", "op.backward"),
             (reference, op.forward, op.backward),
             args,
-            name=name or _name_of(op),
             wrt=wrt,
             static=static,
         )
-    return _check(subject, seed, level, tolerance, raises=raises)
+    name = _name_of(op) if name is None else name
+    return _check(subject, name, seed, level, tolerance, raises=raises)
 
 
 def check_rule(
     rule: Callable[..., Any],
+    /,
     *args: Any,
     primal: Callable[..., Any] | None = None,
     wrt: Sequence[int | str] | int | str | None = None,
@@ -155,7 +158,7 @@ def check_rule(
       level: as of `check_vjp`.
       tolerance: as of `check_vjp`.
       raises: as of `check_vjp`.
-      **static: keywords of `rule` and `primal`.
+      **static: as of `check_vjp`, keywords of `rule` and `primal`.
 
     Returns:
       The report.
@@ -175,10 +178,9 @@ def check_rule(
       x[0]: hand 0.500 × truth: ½ × truth
     """
     with precision_of(args):
-        subject = Rule(
-            "check_rule", rule, primal, args, name=name or _name_of(rule), wrt=wrt, static=static
-        )
-    return _check(subject, seed, level, tolerance, raises=raises)
+        subject = Rule("check_rule", rule, primal, args, wrt=wrt, static=static)
+    name = _name_of(rule) if name is None else name
+    return _check(subject, name, seed, level, tolerance, raises=raises)
 
 
 def precision_of(args: Any) -> Any:
@@ -193,11 +195,13 @@ def _name_of(function: Any) -> str:
     return str(name).rpartition(".")[2]
 
 
-def _check(subject: Subject, seed: int, level: str, tolerance: float, *, raises: bool) -> Report:
-    if level not in LEVELS:
-        raise CheckError(subject.place, "level", "'fast' or 'full'", repr(level))
+def _check(
+    subject: Subject, name: str, seed: int, level: str, tolerance: float, *, raises: bool
+) -> Report:
+    settings = Settings.of(subject.place, name, seed, level, tolerance, raises=raises)
+    level, tolerance = settings.level, settings.tolerance
     x64 = compiling.x64()
-    rng = stream(seed)
+    rng = stream(settings.seed)
     dtype = subject.arguments.dtype
     low = dtype not in WIDE
     with jax.enable_x64(x64 or not low):
@@ -222,16 +226,16 @@ def _check(subject: Subject, seed: int, level: str, tolerance: float, *, raises:
         found.notes += examination.notes
         diagnoses = explain.failures(examination, found)
     report = Report(
-        subject.name,
+        settings.name,
         dtype.name,
         tuple(found.rows),
         diagnoses=diagnoses,
         notes=tuple(found.notes),
         level=level,
-        seed=seed,
+        seed=settings.seed,
         device=compiling.device(),
     )
-    return conclude(report, raises=raises)
+    return conclude(report, raises=settings.raises)
 
 
 def conclude(report: Report, *, raises: bool) -> Report:

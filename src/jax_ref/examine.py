@@ -53,6 +53,7 @@ class Findings:
       dy: the cotangents that were pulled back, one array for each floating output.
       wide: of a point in lower precision, what the float64 witnesses found there.
       one_by_one: leaves that were differenced along each coordinate by itself.
+      kinks: of leaves whose worst entry is at a kink, what the slopes are there.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Findings:
     dy: list[Any] = field(default_factory=list)
     wide: "Findings | None" = None
     one_by_one: set[str] = field(default_factory=set)
+    kinks: dict[str, str] = field(default_factory=dict)
 
 
 def _inner(c: Any, y: Any) -> Any:

@@ -1,6 +1,7 @@
 """What the failures of a check look like: the evidence is gathered and handed to the diagnosis."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -37,7 +38,10 @@ def failures(examination: Examination, found: Findings) -> dict[str, tuple[Diagn
             found_here = explained(_about(gathered, leaf, found))
             sure = found_here[0].kind in (Kind.UPSTREAM, Kind.NAN, Kind.PRECISION)
             known = found_here if sure or not known else (*known, *found_here)
-        diagnoses[leaf] = known or (Diagnosis(Kind.UNKNOWN, "no known mistake fits", 1.0),)
+        known = known or (Diagnosis(Kind.UNKNOWN, "no known mistake fits", 1.0),)
+        if leaf in found.kinks:
+            known = (replace(known[0], says=f"{known[0].says}; {found.kinks[leaf]}"), *known[1:])
+        diagnoses[leaf] = known
     return diagnoses
 
 
@@ -76,19 +80,24 @@ def _gather(examination: Examination, found: Findings) -> Evidence:
     by_autodiff = subject.compile(examination.by_autodiff)
 
     def truth_at(cotangents: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        given = [jnp.asarray(cotangents["d" + name]) for name in names]
+        given = [
+            jnp.asarray(cotangents["d" + name], leaf.dtype)
+            for name, leaf in zip(names, dy, strict=True)
+        ]
         return _arrays(examination.named(by_autodiff(point.chosen, point.rest, given)[1]))
 
+    primals = _arrays(naming.of_args(args, subject.arguments.names))
+    given = dict(zip(names, map(np.asarray, inexact(outputs)), strict=True))
     return Evidence(
         leaf="",
         hand=np.zeros(()),
         truth=np.zeros(()),
         hands=_arrays(found.hand),
         truths=_arrays(found.true),
-        primals=_arrays(naming.of_args(args, subject.arguments.names)),
-        outputs=dict(zip(names, map(np.asarray, inexact(outputs)), strict=True)),
+        primals=primals,
+        outputs=given,
         cotangents=dict(zip(["d" + name for name in names], dy, strict=True)),
-        residuals=_residuals(examination),
+        residuals=_residuals(examination, primals | given),
         truth_at=truth_at if subject.reference is not None and not subject.eager else None,
         resolution=resolution(next(iter(found.hand.values())).dtype),
     )
@@ -99,18 +108,23 @@ def _about(common: Evidence, leaf: str, found: Findings) -> Evidence:
     return Evidence(**{**vars(common), "leaf": leaf, "hand": hand, "truth": truth})
 
 
-def _residuals(examination: Examination) -> dict[str, np.ndarray]:
-    """Return the user's own intermediates, by the names that the residual gives them."""
+def _residuals(examination: Examination, known: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the user's own intermediates, by the names that the residual gives them.
+
+    What has none there, as an entry of a tuple, is left out where it is a `known` array.
+    """
     subject, point = examination.subject, examination.point.in_float64()
     try:
         residual = subject.intermediates(point.chosen, point.rest)
     except Exception:  # noqa: BLE001  a rule of low precision need not run in float64
         return {}
     named = {}
-    for name, leaf in naming.of_tree(residual, "").items():
-        short = name.removeprefix(".").removeprefix("['").replace("']", "", 1)
-        named[f"residual{name}" if name.startswith("[") and short == name else short] = leaf
-    return _arrays(named)
+    for path, array in _arrays(naming.of_tree(residual, "")).items():
+        if path.startswith((".", "['")):
+            named[path.removeprefix(".").removeprefix("['").replace("']", "", 1)] = array
+        elif not any(np.array_equal(array, other) for other in known.values()):
+            named[f"residual{path}"] = array
+    return named
 
 
 def _arrays(named: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -9,16 +9,13 @@ independent kinks the slopes of a sum do not bound its subgradients. A jump of s
 is compared is no kink.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from jax_ref import locate
+from jax_ref.compare import compare, describe
 from jax_ref.examine import (
     AT,
     DIFFERENCES,
@@ -28,19 +25,21 @@ from jax_ref.examine import (
     differences,
     weighed,
 )
+from jax_ref.kink_lines import along_each, drawn, lines_of, sharing, sizes_of
 from jax_ref.oracles import finite_difference
+from jax_ref.oracles.finite_difference import Slopes
 from jax_ref.points import Point
 from jax_ref.verdict import Row, Verdict
-from jax_ref.witnesses import difference_row
+from jax_ref.witnesses import ONE_SIDED, difference_row
 
 COORDINATES = 64
 ONE_BY_ONE = 4096  # coordinates, at most, at each of which the hand is held against both sides
 EVALUATED = 2**28  # numbers in all the points at which the function is evaluated for that
 HELD = 2**24  # numbers in the directions that are held at a time
+NONE = 1e-6  # of the other one-sided slope is 0
 COUPLED = 32  # coordinates at a kink that are tried in pairs
-STEP = 2.0**-20
-APART = 1e-4  # of the largest slope, by which a sum of slopes misses where a kink is shared
 JUDGED = ("jax.grad", "precision")
+BESIDE = "Where kinks meet, a sound convention may not be either: check beside them too"
 SEEN = "within the one-sided slopes"
 
 
@@ -60,16 +59,17 @@ def forgive(examination: Examination, found: Findings, *, sampled: int) -> Findi
         found = weighed(examination, found)
     if step > AT:
         return found
-    if wrong and (seen := _is_subgradient(examination, point, found, wrong)):
-        found.rows = [_kink(row, seen) if row in wrong else row for row in found.rows]
-        found.notes.append(f"KINK: the point is where something turns: {lines}")
-        wrong = []
+    if wrong and (seen := _looked_at(examination, point, found, wrong)):
+        found = _judged(found, wrong, seen, lines)
+        wrong = [] if seen.sound else wrong
     if examination.rests_on_differences():
         found = _one_by_one(examination, point, found)
     if not wrong and examination.subject.reference:
         crossed = [row for row in found.rows if _is_crossed(row)]
         spread = [row for row in crossed if _only_at_ties(examination, point, found, row)]
         found.rows = [row for row in found.rows if row not in spread]
+    if not wrong and any(_is_crossed(row) and ONE_SIDED in row.detail for row in found.rows):
+        found.notes.append(f"KINK: the point is where something turns: {lines}. {BESIDE}")
     return found
 
 
@@ -133,78 +133,128 @@ def _room(size: int) -> int:
     return max(COORDINATES, min(ONE_BY_ONE, EVALUATED // size))
 
 
-class _Lines:
-    """The function along coordinates and groups of them, and the hand's slopes beside it."""
+@dataclass(frozen=True)
+class _Seen:
+    """What the one-sided slopes say of every entry of all leaves.
 
-    def __init__(self, examination: Examination, point: Point, found: Findings) -> None:
-        """Lay all leaves one after another."""
-        self.paths = examination.subject.arguments.paths
-        self.hand, self.true = (
-            np.concatenate([np.asarray(side[path], np.float64).reshape(-1) for path in self.paths])
-            for side in (found.hand, found.true)
-        )
-        self.x, restore = ravel_pytree([jnp.asarray(leaf) for leaf in point.chosen])
-        J = examination.projection(point)
-        self.moved: Callable[[jax.Array], Any] = lambda x: J(*restore(x))
-
-    def outside(self, along: np.ndarray, slack: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return where the hand is not between the one-sided slopes, and where these jump."""
-        scale = finite_difference.scales(self.x, along)
-        slopes = finite_difference.slopes(self.moved, self.x, along, scale)
-        bar = 10 * slopes.bar + slack
-        by_hand = along @ self.hand
-        beyond = (by_hand < slopes.low - bar) | (by_hand > slopes.high + bar)
-        return beyond, slopes.low < slopes.high
-
-
-def _lines(examination: Examination, point: Point, found: Findings) -> _Lines | None:
-    """Return the lines; None where there are none to go along."""
-    if any(np.issubdtype(leaf.dtype, np.complexfloating) for leaf in point.chosen):
-        return None
-    lines = _Lines(examination, point, found)
-    return lines if np.isfinite(lines.hand).all() else None
-
-
-def _is_subgradient(
-    examination: Examination, point: Point, found: Findings, wrong: list[Row]
-) -> str:
-    """Return what was seen if the hand's slopes lie between the one-sided ones of all leaves.
-
-    Where they do not, or that cannot be told, it is empty.
+    Attributes:
+      sound: whether the hand's slopes lie between them wherever the hand differs.
+      says: what was seen, if it is sound.
+      apart: where the hand differs, by leaf.
+      allowed: where that is a matter of the kink alone, by leaf.
+      low: the lower slope, by leaf; NaN where there is no kink or none was looked for.
+      high: the higher slope.
     """
-    if (lines := _lines(examination, point, found)) is None:
-        return ""
-    allowed = {row.leaf: row.tolerance for row in wrong}
-    tolerance = max(allowed.values())
+
+    sound: bool
+    says: str
+    apart: Mapping[str, np.ndarray]
+    allowed: Mapping[str, np.ndarray]
+    low: Mapping[str, np.ndarray]
+    high: Mapping[str, np.ndarray]
+
+
+def _looked_at(
+    examination: Examination, point: Point, found: Findings, wrong: list[Row]
+) -> _Seen | None:
+    """Return what the one-sided slopes of all leaves say; None where that cannot be told."""
+    if (lines := lines_of(examination, point, found)) is None:
+        return None
+    tolerances = {row.leaf: row.tolerance for row in wrong}
+    tolerance = max(tolerances.values())
     size, apart = (
         np.concatenate(parts)
         for parts in zip(
             *(
-                _sizes(found.hand[path], found.true[path], allowed.get(path))
+                sizes_of(found.hand[path], found.true[path], tolerances.get(path))
                 for path in lines.paths
             ),
             strict=True,
         )
     )
 
-    def outside(along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def outside(along: np.ndarray) -> tuple[np.ndarray, Slopes]:
         # The hand's own rounding adds up along a direction.
         weight = np.abs(along)
         slack = tolerance * (weight @ np.abs(lines.true) + (weight * size).max(-1))
         return lines.outside(along, slack)
 
     room, differ = _room(apart.size), int(np.count_nonzero(apart))
-    order = _order((apart, ~apart), examination.rng)[: max(min(differ, room), COORDINATES)]
-    at_kinks: list[int] = []
+    order = drawn((apart, ~apart), examination.rng)[: max(min(differ, room), COORDINATES)]
+    beyond = np.zeros(apart.size, bool)
+    low, high = np.full((2, apart.size), np.nan)
     for some in np.array_split(order, -(-len(order) * apart.size // HELD)):
-        beyond, jumps = outside(_units(some, apart.size))
-        if beyond.any() or not jumps[apart[some]].all():
-            return ""
-        at_kinks += some[jumps].tolist()
-    groups = _groups(lines.moved, lines.x, _units(at_kinks[:COUPLED], apart.size))
-    if len(groups) and outside(groups)[0].any():
-        return ""
-    return SEEN if differ <= room else f"{room} of {differ} entries that differ were looked at"
+        beyond[some], slopes = outside(along_each(some, apart.size))
+        jump = slopes.low < slopes.high
+        low[some], high[some] = (np.where(jump, s, np.nan) for s in (slopes.low, slopes.high))
+    at_kinks = [at for at in order if low[at] < high[at]]
+    groups = sharing(lines.moved, lines.x, along_each(at_kinks[:COUPLED], apart.size))
+    crossed = groups[outside(groups)[0]] if len(groups) else groups
+    allowed = apart & (low < high) & ~beyond & ~crossed.any(0)
+    allowed &= not (beyond & ~apart).any()
+    looked = np.isin(np.arange(apart.size), order)
+    sound = not beyond.any() and not len(crossed) and bool((allowed | ~apart | ~looked).all())
+    says = SEEN if differ <= room else f"{room} of {differ} entries that differ were looked at"
+    by_leaf = [_by_leaf(found, lines.paths, whole) for whole in (apart, allowed, low, high)]
+    return _Seen(sound, says, *by_leaf)
+
+
+def _by_leaf(found: Findings, paths: Sequence[str], whole: np.ndarray) -> dict[str, np.ndarray]:
+    """Return an array for each leaf of what was laid one after another."""
+    shapes = [np.shape(found.hand[path]) for path in paths]
+    parts = np.split(whole, np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1])
+    return {p: part.reshape(s) for p, part, s in zip(paths, parts, shapes, strict=True)}
+
+
+def _judged(found: Findings, wrong: list[Row], seen: _Seen, lines: str) -> Findings:
+    """Return the findings with what is allowed at a kink told from what is wrong."""
+    if seen.sound:
+        found.rows = [_kink(row, seen.says) if row in wrong else row for row in found.rows]
+        found.notes.append(f"KINK: the point is where something turns: {lines}")
+        return found
+    left = {row.leaf: seen.apart[row.leaf] & ~seen.allowed[row.leaf] for row in wrong}
+    bent = {leaf: entries & (seen.low[leaf] < seen.high[leaf]) for leaf, entries in left.items()}
+    many, turning = (sum(int(np.sum(e)) for e in part.values()) for part in (left, bent))
+    if not many:
+        return found
+    for leaf in left:
+        hand, true = np.asarray(found.hand[leaf]), np.asarray(found.true[leaf])
+        found.true[leaf] = np.where(seen.allowed[leaf], hand, true).astype(true.dtype)
+    mended = [_worst_left(row, left[row.leaf], seen, found) for row in wrong]
+    found.rows = [mended[wrong.index(row)] if row in wrong else row for row in found.rows]
+    told = f"KINK: the point is where something turns: {lines}"
+    if turning:
+        told = (
+            f"KINK: at {turning} of {many} wrong entries something turns: {lines}; along them, or "
+            f"along all that share a kink, the hand is not between the one-sided slopes. {BESIDE}"
+        )
+    if turning or any(seen.allowed[leaf].any() for leaf in left):
+        found.notes.append(told)
+    return found
+
+
+def _worst_left(row: Row, left: np.ndarray, seen: _Seen, found: Findings) -> Row:
+    """Return the row of a leaf with the worst of the entries that are left as wrong."""
+    leaf = row.leaf
+    if not left.any():
+        return _kink(row, SEEN)
+    worst = compare(row.witness, leaf, found.hand[leaf], found.true[leaf], row.tolerance)
+    assert worst.index is not None
+    detail = describe(leaf, worst.index, float(worst.hand or 0), float(worst.truth or 0))
+    low, high = seen.low[leaf][worst.index], seen.high[leaf][worst.index]
+    if low < high:
+        low, high = (0.0 if abs(s) < NONE * max(abs(low), abs(high)) else s for s in (low, high))
+        found.kinks[leaf] = f"at a kink, one-sided slopes {low:.6g} and {high:.6g}"
+        detail += f"; {found.kinks[leaf]}"
+    return replace(
+        row,
+        error=max(worst.error, row.tolerance),
+        index=worst.index,
+        hand=worst.hand,
+        truth=worst.truth,
+        detail=detail,
+        heat=worst.heat,
+    )
 
 
 def _only_at_ties(examination: Examination, point: Point, found: Findings, row: Row) -> bool:
@@ -215,7 +265,7 @@ def _only_at_ties(examination: Examination, point: Point, found: Findings, row: 
     """
     if row.index is None:
         return True  # a signed direction crosses several kinks at once
-    if (lines := _lines(examination, point, found)) is None:
+    if (lines := lines_of(examination, point, found)) is None:
         return False
     parts = [np.full(np.size(found.hand[path]), path == row.leaf) for path in lines.paths]
     ours = np.concatenate(parts)
@@ -223,54 +273,15 @@ def _only_at_ties(examination: Examination, point: Point, found: Findings, row: 
     shape = np.shape(found.hand[row.leaf])
     worst[np.flatnonzero(ours)[np.ravel_multi_index(row.index, shape) if shape else 0]] = True
     slack = row.tolerance * np.abs(lines.true[ours]).max(initial=0.0)
-    order = _order((worst, ours & ~worst, ~ours), examination.rng)[:COORDINATES]
-    units = _units(order, worst.size)
-    beyond, jumps = lines.outside(units, slack)
-    groups = _groups(lines.moved, lines.x, units[jumps][:COUPLED])
+    order = drawn((worst, ours & ~worst, ~ours), examination.rng)[:COORDINATES]
+    units = along_each(order, worst.size)
+    beyond, slopes = lines.outside(units, slack)
+    jumps = slopes.low < slopes.high
+    groups = sharing(lines.moved, lines.x, units[jumps][:COUPLED])
     # What is not seen again at the worst entry is not explained by a tie either.
     if not beyond[0] or not len(groups) or not (groups.sum(0) @ units[beyond].T > 0).all():
         return False
     return not lines.outside(groups, slack)[0].any()
-
-
-def _sizes(hand: Any, true: Any, tolerance: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest slope of a leaf, and where the two differ; both once for each entry."""
-    hand, true = (np.asarray(side, np.float64).reshape(-1) for side in (hand, true))
-    largest = np.full(true.size, np.abs(true).max(initial=0.0))
-    if tolerance is None:
-        return largest, np.zeros(true.size, bool)
-    return largest, np.abs(hand - true) > tolerance * largest
-
-
-def _order(parts: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    """Return the coordinates at random, those of the first part first, and so on."""
-    return np.concatenate([rng.permutation(np.flatnonzero(part)) for part in parts])
-
-
-def _units(coordinates: Sequence[int] | np.ndarray, size: int) -> np.ndarray:
-    """Return the directions along some coordinates."""
-    units = np.zeros((len(coordinates), size))
-    units[np.arange(len(coordinates)), np.asarray(coordinates, int)] = 1
-    return units
-
-
-def _groups(J: Any, x: Any, units: np.ndarray) -> np.ndarray:
-    """Return, for each set of coordinates that share kinks, the direction along all of them."""
-    count = len(units)
-    pairs = np.asarray([(i, j) for i in range(count) for j in range(i)], int).reshape(-1, 2)
-    along = np.concatenate([units, units[pairs[:, 0]] + units[pairs[:, 1]]])
-    if not len(pairs):
-        return along[:0]
-    step = STEP * finite_difference.scales(x, along)[:, None]
-    here, around = finite_difference.on_lines(J, x, along, step * np.asarray([1.0, -1.0]))
-    slopes = (around - here) / step
-    single, double = slopes[:count], slopes[count:]
-    excess = np.abs(double - single[pairs[:, 0]] - single[pairs[:, 1]]).max(-1)
-    group = np.arange(count)
-    for i, j in pairs[excess > APART * np.abs(slopes).max()]:
-        group[group == group[i]] = group[j]
-    members = [group == name for name in np.unique(group)]
-    return np.asarray([units[m].sum(0) for m in members if m.sum() > 1]).reshape(-1, x.size)
 
 
 def _kink(row: Row, seen: str) -> Row:

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jax_ref import compiling, naming
-from jax_ref.calling import calling, shown
-from jax_ref.check import FAIL_ABOVE, conclude, precision_of
+from jax_ref.arguments import as_array
+from jax_ref.calling import calling, in_a_line, shown, with_arrays
+from jax_ref.check import conclude, precision_of
 from jax_ref.compare import compare
-from jax_ref.compiling import faithful, quick
+from jax_ref.compiling import UNTRACEABLE, faithful, quick
 from jax_ref.diagnose import Evidence
 from jax_ref.errors import CheckError
 from jax_ref.examine import AT
@@ -19,6 +20,7 @@ from jax_ref.explain import explained, resolution
 from jax_ref.oracles import kinks, truth
 from jax_ref.oracles.jaxprs import TracingError
 from jax_ref.points import BESIDE, NEIGHBOURS, noise, stream
+from jax_ref.settings import FAIL_ABOVE, Settings
 from jax_ref.verdict import Diagnosis, Report, Row, Verdict
 from jax_ref.witnesses import (
     difference_rows,
@@ -55,8 +57,8 @@ def check_model(
       params: pytree of floating arrays.
       *batch: inputs and targets.
       name: for the report.
-      seed: of the random directions of the finite differences.
-      tolerance: largest relative error in float64.
+      seed: of the random directions of the finite differences, from 0 on.
+      tolerance: largest relative error in float64, below 1.
       raises: whether a FAIL raises.
 
     Returns:
@@ -64,7 +66,8 @@ def check_model(
 
     Raises:
       GradientMismatch: a witness contradicts the model, and `raises`.
-      CheckError: one of the functions does not take or return what it should.
+      CheckError: one of the functions does not take or return what it should, or a setting is not
+        one.
 
     Examples:
       >>> import jax.numpy as jnp, jax_ref
@@ -74,26 +77,27 @@ def check_model(
       >>> print(jax_ref.check_model(by_hand, lambda w, x: jnp.sum((x * w) ** 2) / 2, w, x).verdict)
       PASS
     """
-    rng = stream(seed)
+    settings = Settings.of(PLACE, name, seed, "fast", tolerance, raises=raises)
+    rng = stream(settings.seed)
     with precision_of((params, batch)):
-        params, batch = jax.tree.map(jnp.asarray, (params, batch))
+        params, batch = _as_arrays("params", params), _as_arrays("batch", batch)
     with jax.enable_x64(True):
-        model = _Model(loss_and_gradients, reference_loss, params, batch, rng, tolerance)
+        model = _Model(loss_and_gradients, reference_loss, params, batch, rng, settings.tolerance)
         rows, hand, true = model.float64_rows()
         if model.dtype != jnp.float64 and not any(row.witness == "structure" for row in rows):
             rows += model.precision_rows()
         diagnoses = _diagnoses(rows, hand, true, params, batch)
     report = Report(
-        name,
+        settings.name,
         model.dtype.name,
         tuple(rows),
         diagnoses=diagnoses,
         notes=tuple(model.notes),
-        seed=seed,
+        seed=settings.seed,
         device=compiling.device(),
         stage=_stage(rows, model.stages),
     )
-    return conclude(report, raises=raises)
+    return conclude(report, raises=settings.raises)
 
 
 class _Model:
@@ -109,25 +113,28 @@ class _Model:
         tolerance: float,
     ) -> None:
         self.params, self.batch, self.rng, self.tolerance = params, batch, rng, tolerance
-        self.loss = calling(PLACE, "reference_loss", reference_loss)
+        self.loss = _traceable("reference_loss", reference_loss)
         self.stages: tuple[Any, ...] = ()
         self.notes: list[str] = []
         self.named = self.probes = False
-        run = calling(PLACE, "loss_and_gradients", loss_and_gradients)
+        run = _traceable("loss_and_gradients", loss_and_gradients)
 
         def hand(params: Any, *batch: Any) -> tuple[Any, Any, tuple[Any, ...]]:
             came = run(params, *batch)
             if not isinstance(came, tuple) or len(came) not in (2, 3):
                 expected = "(loss, gradients) or (loss, gradients, deltas)"
                 raise CheckError(PLACE, "loss_and_gradients", expected, shown(came))
-            if np.shape(came[0]):
-                expected = "a loss of shape ()"
-                raise CheckError(PLACE, "loss_and_gradients", expected, shown(came[0]))
+            loss = _scalar("loss_and_gradients", came[0])
+            gradients = with_arrays(PLACE, "loss_and_gradients", came[1])
             self.probes = len(came) == 3
             deltas: Any = came[2] if self.probes else ()
+            if not isinstance(deltas, Mapping | Sequence) and not np.ndim(deltas):
+                expected = "deltas in a sequence or a mapping"
+                raise CheckError(PLACE, "loss_and_gradients", expected, shown(came[2]))
             self.named = isinstance(deltas, Mapping)
             self.stages = tuple(deltas) if self.named else tuple(range(len(deltas)))
-            return came[0], came[1], tuple(deltas.values() if self.named else deltas)
+            stages = tuple(deltas.values() if self.named else deltas)
+            return loss, gradients, with_arrays(PLACE, "loss_and_gradients", stages)
 
         self.hand_of = jax.jit(hand)
         leaves = jax.tree.leaves(params)
@@ -140,9 +147,9 @@ class _Model:
 
         def loss(params: Any, probes: tuple[Any, ...]) -> Any:
             if not self.probes:
-                return self.loss(params, *batch)
+                return _scalar("reference_loss", self.loss(params, *batch))
             given = dict(zip(self.stages, probes, strict=True)) if self.named else probes
-            return self.loss(params, *batch, probes=given)
+            return _scalar("reference_loss", self.loss(params, *batch, probes=given))
 
         return loss
 
@@ -205,14 +212,19 @@ class _Model:
                 self.notes.append(f"KINK: jax.grad alone judges {row.leaf}, where {lines} turns")
             else:
                 rows.append(row)
+        parted = [r.leaf for r in rows if r.witness == "jax.grad" and r.verdict is Verdict.FAIL]
+        if parted and (lines := self.turning(reference, (params, zeros), *parted)):
+            told = "jax.grad takes one of several slopes there: check at another point too"
+            self.notes.append(f"KINK: the point is where something turns: {lines}; {told}")
         return rows, hand, true
 
-    def turning(self, reference: Callable[..., Any], args: Any, leaf: str) -> str:
-        """Return what turns at the very point along a leaf, as relu of u = 0; empty if nothing."""
+    def turning(self, reference: Callable[..., Any], args: Any, *chosen: str) -> str:
+        """Return what turns at the very point along leaves, as relu of u = 0; empty if nothing."""
         leaves, tree = jax.tree.flatten(args)
-        place = self.of_model(*jax.tree.unflatten(tree, range(len(leaves))))[leaf]
+        places = self.of_model(*jax.tree.unflatten(tree, range(len(leaves))))
         along = [np.zeros((1, *np.shape(other))) for other in leaves]
-        along[place] = self.rng.standard_normal(along[place].shape)
+        for place in (places[leaf] for leaf in chosen):
+            along[place] = self.rng.standard_normal(along[place].shape)
         try:
             reading = kinks.read(reference, args, jax.tree.unflatten(tree, along))
         except TracingError:
@@ -247,6 +259,41 @@ class _Model:
             )
             for leaf in hand
         ]  # fmt: skip
+
+
+def _as_arrays(root: str, tree: Any) -> Any:
+    """Return a pytree with its leaves as JAX's arrays."""
+
+    def array(path: Any, leaf: Any) -> Any:
+        return as_array(PLACE, root + jax.tree_util.keystr(path), leaf)
+
+    return jax.tree_util.tree_map_with_path(array, tree)
+
+
+def _traceable(role: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function with its errors told; a model is compiled, and so must be traced."""
+    if not callable(function):
+        raise CheckError(PLACE, role, "a function", type(function).__name__)
+    call = calling(PLACE, role, function)
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(*args, **kwargs)
+        except UNTRACEABLE as error:
+            expected = "a function that JAX can trace"
+            raise CheckError(PLACE, role, expected, in_a_line(error)) from error
+
+    return traced
+
+
+def _scalar(role: str, loss: Any) -> Any:
+    """Return a loss as an array; it must be one floating number."""
+    array = with_arrays(PLACE, role, loss)
+    if not hasattr(array, "dtype") or array.shape:
+        raise CheckError(PLACE, role, "a loss of shape ()", shown(loss))
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        raise CheckError(PLACE, role, "a floating loss", f"one of {array.dtype}")
+    return array
 
 
 def _stage(rows: Sequence[Row], stages: Sequence[Any]) -> str:

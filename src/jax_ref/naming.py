@@ -9,7 +9,10 @@ import jax
 
 def of_arguments(forward: Callable[..., Any], count: int) -> tuple[str, ...]:
     """Return the names of the first `count` positional arguments."""
-    parameters = inspect.signature(forward).parameters.values()
+    try:
+        parameters = [*inspect.signature(forward).parameters.values()]
+    except ValueError:
+        parameters = []  # a built-in function without a signature
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     names = [p.name for p in positional][:count]
     return (*names, *(f"args[{i}]" for i in range(len(names), count)))

@@ -95,25 +95,25 @@ class CheckGradient:
         self.rng = np.random.default_rng([seed, 1])
         self._found, self._strict = found, strict
 
-    def __call__(self, checked: Any, *args: Any, **keywords: Any) -> "Report":
+    def __call__(self, checked: Any, /, *args: Any, **keywords: Any) -> "Report":
         """Check an op, if it has a forward and a backward, or a rule."""
         __tracebackhide__ = True
         is_op = all(callable(getattr(checked, half, None)) for half in ("forward", "backward"))
         return (self.op if is_op else self.rule)(checked, *args, **keywords)
 
     def vjp(
-        self, primal: Any, forward: Any, backward: Any, *args: Any, **keywords: Any
+        self, primal: Any, forward: Any, backward: Any, /, *args: Any, **keywords: Any
     ) -> "Report":
         """Check a forward and a backward, as `jax_ref.check_vjp`."""
         __tracebackhide__ = True
         return self._check("check_vjp", primal, forward, backward, *args, **keywords)
 
-    def op(self, op: Any, reference: Any, *args: Any, **keywords: Any) -> "Report":
+    def op(self, op: Any, reference: Any, /, *args: Any, **keywords: Any) -> "Report":
         """Check an op, as `jax_ref.check_op`."""
         __tracebackhide__ = True
         return self._check("check_op", op, reference, *args, **keywords)
 
-    def rule(self, rule: Any, *args: Any, **keywords: Any) -> "Report":
+    def rule(self, rule: Any, /, *args: Any, **keywords: Any) -> "Report":
         """Check a `jax.custom_vjp` or `jax.custom_jvp` function, as `jax_ref.check_rule`."""
         __tracebackhide__ = True
         return self._check("check_rule", rule, *args, **keywords)
@@ -156,7 +156,7 @@ class CheckGradient:
         with jax.enable_x64(True):
             return jnp.asarray(drawn, dtype)
 
-    def _check(self, check: str, *args: Any, raises: bool = True, **keywords: Any) -> "Report":
+    def _check(self, check: str, /, *args: Any, raises: bool = True, **keywords: Any) -> "Report":
         __tracebackhide__ = True
         import jax_ref
 

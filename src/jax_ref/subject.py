@@ -15,10 +15,17 @@ import numpy as np
 
 from jax_ref import naming, own_rules
 from jax_ref.arguments import Arguments
-from jax_ref.calling import as_arrays, calling, returning_arrays, shown
+from jax_ref.calling import (
+    as_arrays,
+    calling,
+    returning_arrays,
+    returning_numbers,
+    shown,
+)
 from jax_ref.compiling import UNTRACEABLE, faithful, quick
 from jax_ref.errors import CheckError
 from jax_ref.oracles.autodiff import is_differentiable
+from jax_ref.settings import refuse_shared
 
 Leaves = Sequence[Any]
 Way = Callable[[Any], Any]  # the way back: from the cotangents of the outputs
@@ -53,7 +60,6 @@ class Subject:
     Attributes:
       place: the public function that complains.
       role: what it calls the reference.
-      name: for the report.
       arguments: the point.
       reference: `(*args) -> y`, differentiated by JAX; None where there is none.
       undecorated: what JAX may differentiate to learn how large rounding errors are, or None.
@@ -69,13 +75,12 @@ class Subject:
     def __init__(
         self,
         place: str,
-        name: str,
         arguments: Arguments,
         reference: Callable[..., Any] | None,
         undecorated: Callable[..., Any] | None,
     ) -> None:
         """Keep what every subject has."""
-        self.place, self.name, self.arguments = place, name, arguments
+        self.place, self.arguments = place, arguments
         self.reference, self.undecorated = reference, undecorated
 
     def open(self, chosen: Leaves, rest: Leaves) -> tuple[Any, Way]:
@@ -154,7 +159,6 @@ class Pair(Subject):
         functions: tuple[Any, Any, Any],
         args: Sequence[Any],
         *,
-        name: str,
         wrt: Any,
         static: Mapping[str, Any],
     ) -> None:
@@ -166,15 +170,17 @@ class Pair(Subject):
         for role, function in zip(roles, functions, strict=True):
             if not callable(function):
                 raise CheckError(place, role, "a function", type(function).__name__)
+        for role, function in zip(roles[:2], functions[:2], strict=True):
+            refuse_shared(place, role, function, len(args))
         primal, forward, backward = functions
         _expect_two(place, roles[2], backward)
         arguments = Arguments(place, naming.of_arguments(forward, len(args)), args, wrt)
         reference = returning_arrays(place, roles[0], primal, static)
-        super().__init__(place, name, arguments, reference, reference)
+        super().__init__(place, arguments, reference, reference)
         self.role = roles[0]
         self._role, self._static = roles[1], static
         self._forward = calling(place, roles[1], forward)
-        self._backward = calling(place, roles[2], backward)
+        self._backward = returning_numbers(place, roles[2], backward)
 
     def _run(self, *args: Any) -> tuple[Any, Any]:
         pair = self._forward(*args, **self._static)
@@ -226,7 +232,6 @@ class Rule(Subject):
         primal: Any,
         args: Sequence[Any],
         *,
-        name: str,
         wrt: Any,
         static: Mapping[str, Any],
     ) -> None:
@@ -238,6 +243,8 @@ class Rule(Subject):
         for role, function in (("rule", rule), ("primal", primal)):
             if not callable(function) and not (role == "primal" and function is None):
                 raise CheckError(place, role, "a function", type(function).__name__)
+            if function is not None:
+                refuse_shared(place, role, function, len(args), also=("primal",))
         own_rules.expect_defined(place, rule)
         fun = getattr(rule, "fun", rule)
         settings = getattr(rule, "nondiff_argnums", ())
@@ -252,7 +259,7 @@ class Rule(Subject):
             own_rules.refuse_itself(place, rule, fun, reference, arguments)
         own = None if fun is rule else returning_arrays(place, "rule", fun, static)
         # What was given without the rule is the measure; the rule's own body may share its mistake.
-        super().__init__(place, name, arguments, reference, reference or own)
+        super().__init__(place, arguments, reference, reference or own)
         self._rule, self._static = rule, static
         self.value = returning_arrays(place, "rule", rule, static)  # type: ignore[method-assign]
 

@@ -19,6 +19,7 @@ from jax_ref.verdict import Kind, Row, Verdict
 TOLERANCE = 1e-12
 TOGETHER = 2**16  # numbers that are differenced in one go
 COARSE = 0.5  # where jax.grad may be off by as much of the gradient, nothing is shown
+ONE_SIDED = "one-sided slopes"
 Named = Mapping[str, Any]
 
 
@@ -218,6 +219,8 @@ def difference_row(
     if shown > allowed:
         detail = _describe_slope(leaf, hand.shape, along[worst], by_hand[worst])
         detail += f", difference {slopes.middle[worst]:.9g} ± {slopes.bar[worst]:.1g}"
+        if slopes.low[worst] < slopes.high[worst]:
+            detail += f", {ONE_SIDED} {slopes.low[worst]:.9g} and {slopes.high[worst]:.9g}"
         return Row(witness, leaf, shown, allowed, Verdict.FAIL, detail=detail, **where)
     if not vacuous and float(tolerance.max()) > BLIND:
         detail = f"{leaf}: the error bar reaches {tolerance.max():.1g} of the gradient"

@@ -263,6 +263,18 @@ BAD = {
         lambda: check_rule(jnp.sin, random(3), primal=lambda x: jnp.sin(x)),
         "check_rule: rule: expected a jax.custom_vjp or jax.custom_jvp function, got one that JAX",
     ),
+    "a backward of text": (
+        lambda: check_vjp(jnp.sin, KEEP[0], lambda x, dy: ("dx",), random(3)),
+        "check_vjp: backward: expected arrays, got str",
+    ),
+    "an eager backward of an object": (
+        lambda: check_vjp(jnp.sin, KEEP[0], lambda x, dy: (float(dy) and object(),), random()),
+        "check_vjp: backward: expected arrays, got object",
+    ),
+    "a forward without a signature": (
+        lambda: check_vjp(jnp.sin, max, KEEP[1], random(3)),
+        "check_vjp: forward: expected a pair (y, residual), got an array of shape ()",
+    ),
     "rule": (
         lambda: check_rule("sine", random(3)),
         "check_rule: rule: expected a function, got str",
@@ -279,3 +291,54 @@ def test_bad_input_is_one_line_that_names_what_is_wrong(
         call()
     assert str(caught.value).startswith(expected)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("residual", "said"),
+    [
+        (lambda x, cosine: x, "factor cos(x) missing"),
+        (lambda x, cosine: (x, cosine + 1), "factor cos(x) missing"),
+        (lambda x, cosine: cosine * (x + 1), "factor residual missing"),
+        (lambda x, cosine: (x, cosine * (x + 1)), "factor residual[1] missing"),
+        (lambda x, cosine: (x, {"c": cosine * (x + 1)}), "factor residual[1]['c'] missing"),
+        (lambda x, cosine: {"c": cosine * (x + 1)}, "factor c missing"),
+    ],
+)
+def test_what_has_no_name_in_the_residual_is_named(residual: Any, said: str) -> None:
+    """An argument or an output keeps its own name, and the rest has one that Python knows."""
+    factor = jnp.cos if "cos" in said else (lambda x: jnp.cos(x) * (x + 1))
+    curve = jax.custom_jvp(jnp.sin)
+    curve.defjvp(lambda x, t: (jnp.sin(x[0]), t[0] * factor(x[0])))
+    report = check_vjp(
+        curve,
+        lambda x: (jnp.sin(x), residual(x, jnp.cos(x))),
+        lambda residual, dy: (dy,),
+        random(5, 4),
+        raises=False,
+    )
+    assert report.diagnoses["x"][0].says == said
+
+
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+@pytest.mark.parametrize(
+    ("hand", "said"),
+    [
+        (lambda z, dy: z * dy, "½ × truth"),
+        (lambda z, dy: -2 * z * dy, "sign error"),
+        (lambda z, dy: 2 * z * dy.mean(), "equals the truth for dy = its mean"),
+        (lambda z, dy: 2 * jnp.conj(z) * dy, "no known mistake fits"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(5, 4), ()])
+def test_a_mistake_of_a_complex_argument_is_diagnosed(
+    shape: tuple[int, ...], hand: Any, said: str, dtype: str
+) -> None:
+    z = (random(*shape) + 1j * random(*shape, seed=1)).astype(dtype)
+    square = (lambda z: z * z), (lambda z: (z * z, z)), (lambda z, dy: (hand(z, dy),))
+    report = check_vjp(*square, z, raises=False)
+    if not shape and "mean" in said:
+        assert report
+        return
+    assert report.verdict is Verdict.FAIL
+    assert "not diagnosed" not in str(report)
+    assert not shape or report.diagnoses["z"][0].says == said

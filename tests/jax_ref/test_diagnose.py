@@ -120,6 +120,15 @@ def test_the_part_that_is_zero_is_told_by_what_decides_it() -> None:
     assert "x" in says
 
 
+def test_a_permutation_is_no_index_that_was_overwritten() -> None:
+    """Its norm is the truth's, but for the order in which the squares are summed."""
+    for seed in range(8):
+        truth = numbers(ROWS, N, seed=20 + seed)
+        order = np.random.default_rng(seed).permuted(np.tile(np.arange(N), (ROWS, 1)), axis=1)
+        hand = np.take_along_axis(truth, order, 1)
+        assert "repeated index" not in first(hand, truth, residuals={"order": order})[1]
+
+
 def test_one_wrong_entry_of_many() -> None:
     truth = numbers(300, 400)
     hand = truth + 1e-16 * numbers(300, 400, seed=3)
@@ -180,3 +189,20 @@ def test_it_answers_whatever_the_numbers_are(data: st.DataObject) -> None:
     found = diagnose(Evidence("x", hand=hand, truth=truth, primals={"x": x}))
     assert found
     assert all(d.says and not math.isnan(d.left) for d in found)
+
+
+def test_what_explains_a_part_is_not_told_as_a_fact() -> None:
+    away = X * np.linalg.norm(TRUTH) / np.linalg.norm(X)
+    assert first(-TRUTH + 0.4 * away) == (
+        Kind.SIGN,
+        "mostly sign error; 40% of the error is left",
+    )
+    assert first(-TRUTH + 1e-12 * away)[1] == "sign error"
+
+
+def test_of_the_truth_for_another_cotangent_nearly_all_must_be_equal() -> None:
+    slope = np.cos(X)
+    known = {"primals": {"x": X}, "cotangents": {"dy": DY}, "truth_at": of_dy(lambda d: d * slope)}
+    off = 0.3 * np.linalg.norm(slope - DY * slope) / np.linalg.norm(DY) * numbers(ROWS, N, seed=9)
+    assert first(slope, DY * slope, **known)[0] is Kind.UPSTREAM
+    assert first(slope + off, DY * slope, **known)[0] is not Kind.UPSTREAM

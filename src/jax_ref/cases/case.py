@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jax_ref.check import Level, check_op
+from jax_ref.check import check_op
+from jax_ref.settings import Level
 from jax_ref.verdict import GradientMismatch, Report, Verdict, merge
 from jax_ref.witnesses import TOLERANCE
 

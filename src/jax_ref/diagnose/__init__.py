@@ -19,6 +19,7 @@ __all__ = ["Evidence", "diagnose"]
 
 Proposer = Callable[[Evidence, Difference], Iterator[Explanation]]
 SHOWN = 5  # explanations, at most
+TOLD = 0.01  # of the error, from which on what an explanation leaves is told
 PART = 0.8  # of a leaf, where what is wrong in less is worth locating
 
 STAGES: tuple[tuple[Proposer, ...], ...] = (
@@ -61,15 +62,15 @@ def diagnose(evidence: Evidence) -> tuple[Diagnosis, ...]:
     """
     with np.errstate(all="ignore"):
         if evidence.hand.shape != evidence.truth.shape:
-            return _spoken(list(shapes.explain(evidence)))
+            return _spoken(list(shapes.explain(evidence)), np.inf)
         leaks = list(places.nan(evidence))
         difference = Difference.between(evidence.hand, evidence.truth, evidence.resolution)
         if leaks and agree(difference.hand, difference.truth, evidence.resolution):
-            return _spoken(leaks)
+            return _spoken(leaks, difference.exact)
         found = _explained(evidence, difference)
         if not any(e.left < 0.5 for e in (*leaks, *found)):
             found.append(_unknown(evidence, difference))
-        return _spoken([*leaks, *found])
+        return _spoken([*leaks, *found], difference.exact)
 
 
 def _explained(evidence: Evidence, difference: Difference) -> list[Explanation]:
@@ -95,7 +96,15 @@ def _unknown(evidence: Evidence, difference: Difference) -> Explanation:
     return Explanation(Kind.UNKNOWN, says, 1.0)
 
 
-def _spoken(found: list[Explanation]) -> tuple[Diagnosis, ...]:
-    """Return the explanations without those that say the same of the same kind."""
-    said = {e.says: Diagnosis(e.kind, e.says, float(e.left)) for e in reversed(found)}
+def _spoken(found: list[Explanation], exact: float) -> tuple[Diagnosis, ...]:
+    """Return the explanations without those that say the same of the same kind.
+
+    One that leaves more than an `exact` one may, and does not say so itself, is no fact: it is told
+    with what it leaves.
+    """
+    said: dict[str, Diagnosis] = {}
+    for e in reversed(found):
+        part = e.kind is not Kind.UNKNOWN and e.left > max(exact, TOLD)
+        says = f"mostly {e.says}; {e.left:.0%} of the error is left" if part else e.says
+        said[says] = Diagnosis(e.kind, says, float(e.left))
     return tuple(reversed(said.values()))[:SHOWN]

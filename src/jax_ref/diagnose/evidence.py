@@ -26,7 +26,7 @@ EXACT = 1e-6  # of the error may be left by an exact explanation,
 COARSEST = 0.15  # or as much in a low precision
 WORTH = 0.5  # of the error may be left by one that is worth saying,
 FITTED = 0.1  # or by one that was fitted, or picked from many
-MANY = 6.0  # nats
+MANY = 1.0  # nats: more than a sign, or the factor that is tried first
 PLAIN = 4.0  # nats of what is likelier than chance even of a single number
 DIGITS = 1e-3  # an exact explanation must leave less for a fitted number without a name
 SAMPLE = 2048  # entries that stand for a large leaf
@@ -240,6 +240,12 @@ def real(array: Any) -> Numbers:
     if array.dtype.kind == "c":
         return np.stack([array.real, array.imag], -1).astype(np.float64)
     return array.astype(np.float64)
+
+
+def wide(array: Any) -> Numbers:
+    """Return the array in float64, or in complex128 if it is complex."""
+    array = np.asarray(array)
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def _largest(x: Numbers) -> float:

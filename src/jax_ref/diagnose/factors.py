@@ -192,7 +192,8 @@ def curves(evidence: Evidence, difference: Difference) -> Iterator[Explanation]:
 def _is_elementwise(evidence: Evidence, name: str) -> bool:
     """Return whether each entry of the truth depends on the same entry of a cotangent only."""
     dy = evidence.cotangents[name]
-    if dy.shape != evidence.truth.shape or evidence.truth_at is None:
+    is_complex = "c" in (dy.dtype.kind, evidence.truth.dtype.kind)
+    if dy.shape != evidence.truth.shape or evidence.truth_at is None or is_complex:
         return False
     kept = np.where(np.random.default_rng(0).random(dy.shape) < 0.5, dy, 0).astype(dy.dtype)
     part = np.asarray(evidence.truth_at({**evidence.cotangents, name: kept})[evidence.leaf])

@@ -138,7 +138,7 @@ def _names(evidence: Evidence) -> Iterator[tuple[float, str]]:  # noqa: C901  a 
                 says = f"{size}/{other} of truth: divided by {of} {other}, not by {what} {size}?"
                 yield size / other, says
     for name, array in {**evidence.primals, **evidence.residuals}.items():
-        if array.size == 1 and array.dtype.kind not in "bV":
+        if array.size == 1 and array.dtype.kind not in "bcV":
             number = abs(float(array.reshape(())))
             if number and math.isfinite(number):
                 yield number, f"{number:.5g} × truth: {name} superfluous?"

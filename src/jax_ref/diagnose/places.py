@@ -187,7 +187,7 @@ def _is_share(difference: Difference, touched: Numbers, axis: int) -> bool:
     hand, truth = (
         np.moveaxis(side, axis, 0)[touched] for side in (difference.hand, difference.truth)
     )
-    return norm(hand) < norm(truth)
+    return norm(hand) < (1 - difference.resolution) * norm(truth)
 
 
 def _is_few(difference: Difference) -> bool:

@@ -120,7 +120,7 @@ class Places:
 def atoms(evidence: Evidence) -> list[Atom]:
     """Return the arguments, intermediates and outputs, each once, named ones first."""
     named = {**evidence.residuals, **evidence.primals, **evidence.outputs}
-    order = sorted(named, key=lambda name: name.startswith("residual["))
+    order = sorted(named, key=lambda name: name.partition("[")[0] == "residual")
     found: list[Atom] = []
     for name in order:
         array = named[name]

@@ -16,6 +16,7 @@ from jax_ref.diagnose.evidence import (
     dot,
     norm,
     real,
+    wide,
 )
 from jax_ref.verdict import Kind
 
@@ -171,7 +172,7 @@ Cotangents = Mapping[str, Numbers]
 
 def _cotangents(evidence: Evidence) -> Iterator[tuple[Kind, str, Cotangents, float]]:
     """Yield the cotangents whose truth a hand is equal to after one of the known mistakes."""
-    given = {name: real(array) for name, array in evidence.cotangents.items()}
+    given = {name: wide(array) for name, array in evidence.cotangents.items()}
     names = ", ".join(given)
     for says, change in (
         ("1", np.ones_like),
@@ -252,6 +253,6 @@ def _empty(dy: Numbers, axis: int) -> Any:
 def _is_plain_sum(evidence: Evidence, name: str, axes: tuple[int, ...]) -> bool:
     """Return whether the order of dy along some axes is nothing to the leaf."""
     assert evidence.truth_at is not None
-    rolled = np.roll(real(evidence.cotangents[name]), (1,) * len(axes), axes)
+    rolled = np.roll(wide(evidence.cotangents[name]), (1,) * len(axes), axes)
     moved = evidence.truth_at({**evidence.cotangents, name: rolled})[evidence.leaf]
     return agree(real(moved), real(evidence.truth), max(evidence.resolution, 1e-9))

@@ -113,7 +113,11 @@ def on_lines(
     def values(x: jax.Array, along: jax.Array, offsets: jax.Array) -> tuple[Any, Any]:
         def on_line(line: tuple[jax.Array, jax.Array]) -> jax.Array:
             direction, offsets = line
-            return jax.lax.map(lambda t: J(x + t * direction), offsets, batch_size=at_once)
+
+            def at(t: jax.Array) -> jax.Array:
+                return J(x + (t * direction).astype(x.dtype))
+
+            return jax.lax.map(at, offsets, batch_size=at_once)
 
         return J(x), jax.lax.map(on_line, (along, offsets), batch_size=together)
 
@@ -129,7 +133,7 @@ def on_lines(
             here, around = quick(values)(*arrays)
     except UNTRACEABLE:
         lines = zip(along, offsets, strict=True)
-        around = [[float(J(jnp.asarray(x + t * d))) for t in steps] for d, steps in lines]
+        around = [[float(J(jnp.asarray(np.asarray(x) + t * d))) for t in row] for d, row in lines]
         here = J(jnp.asarray(x))
     return float(here), np.asarray(around)
 
