@@ -318,3 +318,15 @@ def test_a_cotangent_of_each_stream_is_needed(without_annotations: None) -> None
     assert str(refused.value) == (
         "reversible_stack: dy: expected the tuple (dy1, dy2), got 1 of them"
     )
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("op", [layer_stack, checkpointed_stack])
+def test_a_cotangent_fits_the_signal(op: Any, depth: int, without_annotations: None) -> None:
+    _, residual = op.forward(((jnp.ones((depth, 3, 3)),),), jnp.ones((5, 3)), layer=LAYER[:1])
+    with pytest.raises(ValueError, match="dy") as refused:
+        op.backward(residual, jnp.ones((5, 2)))
+    assert str(refused.value) == f"{op.NAME}: dy: expected shape (5, 3) of y, got (5, 2)"
+    with pytest.raises(TypeError, match="dy") as unlike:
+        op.backward(residual, jnp.ones((5, 3), jnp.float32))
+    assert str(unlike.value) == f"{op.NAME}: dy: expected float64, the dtype of y, got float32"

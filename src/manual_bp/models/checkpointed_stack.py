@@ -36,12 +36,15 @@ NAME = "checkpointed_stack"
 class Residual:
     """The parameters, the inputs of all whole segments on a first axis, and that of the rest.
 
-    `inputs` is None of no layers, and `rest` where the segments are all.
+    `inputs` is None of no layers, and `rest` where the segments are all. `shape` and `dtype` are
+    those of the signal.
     """
 
     parameters: tuple[Parameters, ...]
     inputs: Float[Array, "segments ..."] | None
     rest: Float[Array, "..."] | None
+    shape: tuple[int, ...] = op.static()
+    dtype: Any = op.static()
     segment: int = op.static()
     layer: tuple[Stage, ...] = op.static()
 
@@ -71,8 +74,9 @@ def forward(
     if segment is None:
         segment = max(math.isqrt(max(depth - 1, 0)) + 1, 1)
     segment = setting.expect_whole(NAME, "segment", segment, 1)
+    static = (x.shape, x.dtype, segment, layer)
     if depth == 0:
-        return x, Residual(parameters, None, None, segment, layer)
+        return x, Residual(parameters, None, None, *static)
 
     def climb(x: jax.Array, span: jax.Array) -> tuple[jax.Array, jax.Array]:
         return layer_stack.run(parameters, span, x, layer), x
@@ -80,8 +84,8 @@ def forward(
     whole, rest = _spans(depth, segment)
     y, inputs = jax.lax.scan(climb, x, whole)
     if not len(rest):
-        return y, Residual(parameters, inputs, None, segment, layer)
-    return climb(y, rest)[0], Residual(parameters, inputs, y, segment, layer)
+        return y, Residual(parameters, inputs, None, *static)
+    return climb(y, rest)[0], Residual(parameters, inputs, y, *static)
 
 
 def backward(
@@ -89,6 +93,7 @@ def backward(
 ) -> tuple[tuple[Parameters, ...], Float[Array, "..."]]:
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
     parameters, layer = residual.parameters, residual.layer
+    dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
     if residual.inputs is None:
         return layer_stack.blank(parameters), dy
 

@@ -40,10 +40,15 @@ class Kept:
 
 @op.residual
 class Residual:
-    """The parameters, and what is kept of every layer, on a first axis of L; None of no layers."""
+    """The parameters, and what is kept of every layer, on a first axis of L; None of no layers.
+
+    `shape` and `dtype` are those of the signal.
+    """
 
     parameters: tuple[Parameters, ...]
     layers: Kept | None
+    shape: tuple[int, ...] = op.static()
+    dtype: Any = op.static()
 
 
 def forward(
@@ -66,9 +71,9 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     depth = expect_layers(NAME, parameters, x, layer)
     if depth == 0:
-        return x, Residual(parameters, None)
+        return x, Residual(parameters, None, x.shape, x.dtype)
     y, layers = climb(parameters, jnp.arange(depth), x, layer)
-    return y, Residual(parameters, layers)
+    return y, Residual(parameters, layers, x.shape, x.dtype)
 
 
 def backward(
@@ -76,6 +81,7 @@ def backward(
 ) -> tuple[tuple[Parameters, ...], Float[Array, "..."]]:
     """Return (dparameters, dx), `dparameters` with the first axes of `parameters`."""
     parameters, layers = residual.parameters, residual.layers
+    dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
     if layers is None:
         return blank(parameters), dy
     span = jnp.arange(depth_of(parameters))
