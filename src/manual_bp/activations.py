@@ -56,7 +56,7 @@ Source   Rumelhart, Hinton & Williams 1986 (sigmoid); LeCun et al. 1998, "Effici
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any
@@ -64,25 +64,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from manual_bp import logistic, op
-from manual_bp.elementwise import Elementwise, as_kept
+from manual_bp import logistic
+from manual_bp.elementwise import Elementwise, as_kept, keep_u, widened
 
 
 def _keep_sign(u: jax.Array, _y: jax.Array) -> jax.Array:
     return (u > 0).astype(jnp.int8) - (u < 0).astype(jnp.int8)
 
 
-def _keep_u(u: jax.Array, _y: jax.Array) -> jax.Array:
-    return u
-
-
 def _inside(least: float, most: float, u: jax.Array, _y: jax.Array) -> jax.Array:
     return (u >= least) & (u <= most)
-
-
-def _widened(slope: Callable[..., jax.Array], u: jax.Array, dtype: Any, **settings: float) -> Any:
-    """Return f' at u as it was kept."""
-    return slope(op.again(u.astype(dtype)), **settings)
 
 
 def _two_slopes(
@@ -140,16 +131,16 @@ softplus = Elementwise(
     name="softplus",
     formula="y = ln(1+e^u);  y' = σ(u)",
     value=lambda u: jnp.maximum(u, 0) + jnp.log1p(jnp.exp(-jnp.abs(u))),
-    keep=_keep_u,
-    slope=partial(_widened, logistic.sigmoid),
+    keep=keep_u,
+    slope=partial(widened, logistic.sigmoid),
 )
 
 log_sigmoid = Elementwise(
     name="log_sigmoid",
     formula="y = −ln(1+e^(−u));  y' = σ(−u)",
     value=lambda u: jnp.minimum(u, 0) - jnp.log1p(jnp.exp(-jnp.abs(u))),
-    keep=_keep_u,
-    slope=partial(_widened, lambda u: logistic.sigmoid(-u)),
+    keep=keep_u,
+    slope=partial(widened, lambda u: logistic.sigmoid(-u)),
 )
 
 relu6 = Elementwise(
@@ -165,7 +156,7 @@ squared_relu = Elementwise(
     formula="y = max(u, 0)²;  y' = 2 max(u, 0)",
     value=lambda u: jnp.maximum(u, 0) ** 2,
     keep=lambda u, _y: jnp.maximum(u, 0),
-    slope=partial(_widened, lambda u: 2 * u),
+    slope=partial(widened, lambda u: 2 * u),
 )
 
 
@@ -181,8 +172,8 @@ elu = Elementwise(
     name="elu",
     formula="y = u if u ≥ 0 else α (e^u−1);  y' = 1 if u ≥ 0 else α e^u",
     value=_exponential,
-    keep=_keep_u,
-    slope=partial(_widened, _exponential_slope),
+    keep=keep_u,
+    slope=partial(widened, _exponential_slope),
     defaults=(("alpha", 1.0),),
     kinks=((0.0, 1.0),),
 )
@@ -191,8 +182,8 @@ celu = Elementwise(
     name="celu",
     formula="y = u if u ≥ 0 else α (e^(u/α)−1);  y' = 1 if u ≥ 0 else e^(u/α)",
     value=lambda u, alpha: jnp.where(u >= 0, u, alpha * jnp.expm1(jnp.minimum(u, 0) / alpha)),
-    keep=_keep_u,
-    slope=partial(_widened, lambda u, alpha: jnp.exp(jnp.minimum(u, 0) / alpha)),
+    keep=keep_u,
+    slope=partial(widened, lambda u, alpha: jnp.exp(jnp.minimum(u, 0) / alpha)),
     defaults=(("alpha", 1.0),),
     positive=frozenset({"alpha"}),
 )
@@ -203,8 +194,8 @@ selu = Elementwise(
     name="selu",
     formula="y = λ u if u ≥ 0 else λ α (e^u−1);  y' = λ if u ≥ 0 else λ α e^u",
     value=lambda u: SELU_SCALE * _exponential(u, SELU_ALPHA),
-    keep=_keep_u,
-    slope=partial(_widened, lambda u: SELU_SCALE * _exponential_slope(u, SELU_ALPHA)),
+    keep=keep_u,
+    slope=partial(widened, lambda u: SELU_SCALE * _exponential_slope(u, SELU_ALPHA)),
     kinks=((0.0, SELU_SCALE),),
 )
 
@@ -218,8 +209,8 @@ silu = Elementwise(
     name="silu",
     formula="y = u σ(u);  y' = σ(u) + u σ'(u)",
     value=lambda u: u * logistic.sigmoid(u),
-    keep=_keep_u,
-    slope=partial(_widened, _silu_slope),
+    keep=keep_u,
+    slope=partial(widened, _silu_slope),
 )
 
 QUICK = 1.702
@@ -234,8 +225,8 @@ gelu_quick = Elementwise(
     name="gelu_quick",
     formula="y = u σ(1.702u);  y' = σ(1.702u) + 1.702u σ'(1.702u)",
     value=lambda u: u * logistic.sigmoid(QUICK * u),
-    keep=_keep_u,
-    slope=partial(_widened, _gelu_quick_slope),
+    keep=keep_u,
+    slope=partial(widened, _gelu_quick_slope),
 )
 
 CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
@@ -257,8 +248,8 @@ gelu_tanh = Elementwise(
     name="gelu_tanh",
     formula="y = ½u (1 + tanh v), v = √(2/π) (u + 0.044715u³);  y' = σ(2v) + 2u σ'(2v) v'",
     value=lambda u: u * logistic.sigmoid(_in_tanh(u)[0]),
-    keep=_keep_u,
-    slope=partial(_widened, _gelu_tanh_slope),
+    keep=keep_u,
+    slope=partial(widened, _gelu_tanh_slope),
 )
 
 
@@ -274,8 +265,8 @@ gelu = Elementwise(
     name="gelu",
     formula="y = u Φ(u);  y' = Φ(u) + u φ(u)",
     value=lambda u: u * _normal_cdf(u),
-    keep=_keep_u,
-    slope=partial(_widened, lambda u: _normal_cdf(u) + u * _normal_pdf(u)),
+    keep=keep_u,
+    slope=partial(widened, lambda u: _normal_cdf(u) + u * _normal_pdf(u)),
 )
 
 
@@ -296,16 +287,16 @@ mish = Elementwise(
     name="mish",
     formula="y = u t, t = tanh ln(1+e^u);  y' = t + u t'",
     value=lambda u: u * _mish_gate(u)[0],
-    keep=_keep_u,
-    slope=partial(_widened, _mish_slope),
+    keep=keep_u,
+    slope=partial(widened, _mish_slope),
 )
 
 softsign = Elementwise(
     name="softsign",
     formula="y = u/(1+|u|);  y' = 1/(1+|u|)²",
     value=lambda u: u / (1 + jnp.abs(u)),
-    keep=_keep_u,
-    slope=partial(_widened, lambda u: 1 / (1 + jnp.abs(u)) ** 2),
+    keep=keep_u,
+    slope=partial(widened, lambda u: 1 / (1 + jnp.abs(u)) ** 2),
 )
 
 
@@ -339,8 +330,8 @@ hard_swish = Elementwise(
     name="hard_swish",
     formula="y = u min(max(u+3, 0), 6)/6;  y' = (2u+3)/6 if |u| ≤ 3, 0 below, 1 above",
     value=lambda u: u * _hard_sigmoid(u),
-    keep=_keep_u,
-    slope=partial(_widened, _hard_swish_slope),
+    keep=keep_u,
+    slope=partial(widened, _hard_swish_slope),
     kinks=((-3.0, -0.5), (3.0, 1.5)),
 )
 

@@ -37,6 +37,16 @@ def as_kept(kept: jax.Array, dtype: Any) -> jax.Array:
     return kept.astype(dtype)
 
 
+def keep_u(u: jax.Array, _y: jax.Array) -> jax.Array:
+    """Return u, of which `widened` forms f'."""
+    return u
+
+
+def widened(slope: Callable[..., jax.Array], u: jax.Array, dtype: Any, **settings: float) -> Any:
+    """Return f' at u as it was kept."""
+    return slope(op.again(u.astype(dtype)), **settings)
+
+
 @dataclass(frozen=True)
 class Elementwise:
     """An elementwise function with its hand-written derivative; an op.

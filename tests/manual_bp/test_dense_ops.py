@@ -214,6 +214,19 @@ def test_sparsemax_of_many_entries_sums_to_one(n: int, scale: float) -> None:
     np.testing.assert_allclose(y, exact, rtol=0, atol=2e-6 * float(exact.max()))
 
 
+def test_the_forward_of_sparsemax_can_be_differentiated_in_both_directions() -> None:
+    u, c = random(4, 7), random(4, 7, seed=1)
+    y, du = sparsemax(u, c)
+    assert ((y > 0).sum(-1) > 1).any()
+
+    def forward(u: jax.Array) -> jax.Array:
+        return manual_bp.sparsemax.forward(u)[0]
+
+    np.testing.assert_allclose(jax.vjp(forward, u)[1](c)[0], du, atol=1e-14)
+    # ∂y/∂u is its own transpose.
+    np.testing.assert_allclose(jax.jvp(forward, (u,), (c,))[1], du, atol=1e-14)
+
+
 def test_sparsemax_is_nearer_than_any_other_point_of_the_simplex() -> None:
     rng = np.random.default_rng(0)
     u = rng.standard_normal((50, 6))

@@ -250,6 +250,15 @@ def test_clip_of_extremes() -> None:
     assert dx.tolist() == [0, 0, 1]
 
 
+@every_dtype
+def test_an_infinite_bound_has_no_slope_of_its_own(dtype: str) -> None:
+    x = jnp.asarray([-np.inf, 0.0, np.inf], dtype)
+    y, dx = pull("clip", x, slope_at_bounds=0.0)
+    assert (y.tolist(), dx.tolist()) == (x.tolist(), [1, 1, 1])
+    y, dx = pull("clip", x, low=0.0, slope_at_bounds=0.5)
+    assert (y.tolist(), dx.tolist()) == ([0, 0, np.inf], [0, 0.5, 1])
+
+
 def test_broadcasting_is_the_transpose_of_summing() -> None:
     x, dy = random(3, 1), random(2, 3, 5, seed=1)
     y, dx = pull("broadcast_to", x, dy=dy, shape=(2, 3, 5))

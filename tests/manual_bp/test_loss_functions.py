@@ -686,6 +686,33 @@ def test_focal_of_extreme_logits(dtype: str) -> None:
     np.testing.assert_array_equal(np.float64(dlogits)[:, 0], [0, 0, 1, -1])
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_what_is_infinitely_far_apart_costs_nothing(dtype: str) -> None:
+    inf, huge = float("inf"), float(jnp.finfo(dtype).max) / 4
+    far = jnp.asarray([[inf, 1], [inf, -inf], [huge, 1]], dtype)
+    zeros = jnp.zeros_like(far)
+    loss, da, db, dt = pull("contrastive", far, zeros, jnp.zeros(3, dtype), reduction="sum")
+    assert (float(loss), da.any(), db.any()) == (0, False, False)
+    assert dt.tolist() == [inf] * 3
+    loss, *slopes = pull("triplet", zeros, zeros, far, reduction="sum")
+    assert float(loss) == 0
+    assert not any(slope.any() for slope in slopes)
+    # Alike, the first pays, and what is infinite is pulled without end.
+    _, da, db, _ = pull("contrastive", far, zeros, jnp.ones(3, dtype), reduction="sum")
+    np.testing.assert_array_equal(da, far)
+    np.testing.assert_array_equal(db, -far)
+    # As a positive it costs ∞; where to is not known, which no 0 is to hide.
+    loss, *slopes = pull("triplet", zeros, far, zeros + 1, reduction="sum")
+    assert float(loss) == inf
+    assert all(np.isnan(slope.astype(float)).all() for slope in slopes)
+
+
+def test_a_pair_that_is_not_alike_says_what_it_would_cost_if_it_were() -> None:
+    first, t = jnp.asarray([[3.0, 4.0]]), jnp.zeros(1)
+    (dt,) = jax.grad(lambda t: manual_bp.contrastive.forward(first, 0 * first, t)[0])(t)
+    assert float(dt) == 12.5
+
+
 @every_dtype
 def test_triplets_at_the_margin_and_without_distance(dtype: str) -> None:
     anchor = jnp.zeros((4, 2), dtype)

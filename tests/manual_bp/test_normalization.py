@@ -437,6 +437,19 @@ def test_l2_normalize_of_large_numbers_has_a_finite_gradient_of_large_cotangents
     np.testing.assert_allclose(dx, [wanted, -wanted], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "norm"), [("float32", 1.8e19), ("float64", 1.3e154)])
+@pytest.mark.parametrize("name", ["l2_normalize", "weight_norm", "rms_norm", "layer_norm"])
+def test_norms_hold_as_far_as_they_say(name: str, dtype: str, norm: float) -> None:
+    unit = np.asarray([-1, 1]) / np.sqrt(2)
+    whole = 1 if name in ("l2_normalize", "weight_norm") else np.sqrt(2)
+    for far, length in ((norm, whole), (1.1 * norm, 0)):
+        x = jnp.asarray(far * unit, dtype)
+        args = (x[:, None], jnp.ones(1, dtype)) if name == "weight_norm" else (x,)
+        y, dx, *_ = pull(name, *args, dy=jnp.ones_like(args[0]))
+        np.testing.assert_allclose(y.ravel(), length * unit, rtol=1e-6)
+        assert np.isfinite(dx).all()
+
+
 def test_l2_normalize_and_weight_norm_complain(without_annotations: None) -> None:
     assert complaint(TypeError, manual_bp.l2_normalize.forward, jnp.ones(3, int)) == (
         "l2_normalize: x: expected a floating dtype, got int64"

@@ -280,6 +280,17 @@ def test_the_norm_of_extremes_is_finite(p: float, dtype: str) -> None:
     np.testing.assert_allclose(np.float64(dx).ravel(), wanted, rtol=max(2 * ulp, 1e-5))
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16"])
+@pytest.mark.parametrize("p", [1.0, 1.5, 2.0])
+def test_the_norm_of_an_infinity_is_infinite_and_of_nothing_else(p: float, dtype: str) -> None:
+    x = jnp.asarray([-np.inf, 3.0, 0.0, 2.0], dtype)[None, :, None]
+    y, dx = pull("lp_pool", x, window=(2,), p=p)
+    assert y.ravel().tolist() == [np.inf, 2]
+    # Beside an infinity a finite x counts for p = 1 alone; of its own slope p > 1 knows nothing.
+    wanted = [-1, 1, 0, 1] if p == 1 else [np.nan, 0, 0, 1]
+    np.testing.assert_array_equal(dx.ravel(), wanted)
+
+
 def test_the_mean_of_extremes_does_not_overflow() -> None:
     x = jnp.full((1, 64, 1), 6e4, "float16")
     for name, settings in (("mean_pool", {"window": (64,)}), ("global_mean_pool", {})):

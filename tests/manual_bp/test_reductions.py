@@ -213,6 +213,22 @@ def test_the_gradient_of_a_running_product_at_zeros_is_exact(dtype: str) -> None
     assert dx.tolist() == [[1, 154, 0, 0], [23, 0, 0, 0]]
 
 
+@every_dtype
+def test_an_infinity_leaves_to_a_running_product_what_is_known(dtype: str) -> None:
+    inf = float("inf")
+    for x, dx in (
+        ([2, 3, inf], [inf, inf, 6]),
+        ([2, 3, -1, 5, inf], [-inf, -inf, inf, -inf, -30]),
+        ([inf, 2, 3], [9, inf, inf]),
+        ([2, inf, 3], [inf, 8, inf]),
+        ([2, 0, inf], [float("nan"), inf, 0]),
+    ):
+        factors = jnp.asarray(x, dtype)
+        y, came = pull("cumprod", factors, jnp.ones_like(factors))
+        np.testing.assert_array_equal(y.astype(float), jnp.cumprod(factors).astype(float))
+        np.testing.assert_array_equal(came.astype(float), dx)
+
+
 def test_a_running_product_ends_in_the_product() -> None:
     x = random(3, 5)
     last = jnp.zeros((3, 5)).at[:, -1].set(jnp.asarray([1.0, -2.0, 0.5]))

@@ -163,6 +163,14 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_TANH.format("(2 * u)"), _TANH.format("(-2 * u)"), _EVEN),
         (_TANH.format("(2 * u)"), _TANH.format("(-(2 * u))"), _EVEN),
     ),
+    "losses/distance.py": tuple(
+        (
+            "return jnp.where(once == 0, 0, once * e)",
+            mistake,
+            "Only where e is infinite do they differ: no check draws that, a test of its own does.",
+        )
+        for mistake in ("return once * e", "return jnp.where(once == 1, 0, once * e)")
+    ),
     "losses/focal.py": (
         ("negative = z < 0", "negative = z <= 0", "At z = 0 both are ½, as e is 1."),
     ),

@@ -53,22 +53,27 @@ def _threshold(
     u − m is formed in each step and for each sum anew, instead of once and written out.
     """
 
-    def newton(tau: jax.Array) -> jax.Array:
+    def newton(u: jax.Array, tau: jax.Array) -> jax.Array:
         m_here, tau_here = op.again((m, tau))
         g = jnp.maximum(u - m_here - tau_here, 0).sum(axis, keepdims=True) - 1
         m_here, tau_here = op.again((m_here, tau))
         k = _above_0(jnp.maximum(u - m_here, tau_here) - tau_here).sum(axis, keepdims=True)
         return g / jnp.maximum(k, 1)
 
-    def step(tau: jax.Array) -> jax.Array:
-        return tau + jnp.maximum(newton(tau), 0)  # (1)
+    def step(u: jax.Array, tau: jax.Array) -> jax.Array:
+        return tau + jnp.maximum(newton(u, tau), 0)  # (1)
 
     def moves(taus: tuple[jax.Array, jax.Array]) -> jax.Array:
         return jnp.any(taus[1] > taus[0])
 
+    # JAX cannot reverse the loop. Whoever differentiates this finds the slope of τ in one step from
+    # it: ∂/∂u (τ + g/k) at a τ held fast is 1/k on the support.
+    held = jax.lax.stop_gradient(u)
     start = jnp.full_like(m, -1)
-    taus = jax.lax.while_loop(moves, lambda taus: (taus[1], step(taus[1])), (start, step(start)))
-    return step(taus[1] + newton(taus[1]))
+    _, tau = jax.lax.while_loop(
+        moves, lambda taus: (taus[1], step(held, taus[1])), (start, step(held, start))
+    )
+    return step(u, tau + newton(u, tau))
 
 
 def _above_0(y: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -91,7 +96,7 @@ def forward(
     (u,) = op.floating(NAME, u=u)
     axis = setting.expect_axis(NAME, u, axis)
     u_wide = op.wide(u)
-    m = u_wide.max(axis, keepdims=True, initial=-jnp.inf)
+    m = jax.lax.stop_gradient(u_wide).max(axis, keepdims=True, initial=-jnp.inf)
     y = jnp.maximum(u_wide - m - _threshold(u_wide, m, axis), 0)
     size = _above_0(y).sum(axis, keepdims=True)
     return y.astype(u.dtype), Residual(y > 0, size, u.dtype, axis)

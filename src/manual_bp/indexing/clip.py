@@ -58,8 +58,8 @@ def forward(
     slope_at_bounds = setting.expect_number(NAME, "slope_at_bounds", slope_at_bounds)
     least, greatest = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
     y = jnp.where(x < least, least, jnp.where(x > greatest, greatest, x))
-    reached = (x <= least) | (x >= greatest)
     passed = (x < least) | (x > greatest)
+    reached = passed | (((x == least) | (x == greatest)) & jnp.isfinite(x))
     side = reached.astype(jnp.int8) + passed.astype(jnp.int8)
     return y, Residual(side, x.dtype, slope_at_bounds)
 

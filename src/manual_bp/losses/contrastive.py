@@ -11,7 +11,8 @@ Kinks    d = 0 with t < 1, where two that should be apart coincide: da = 0, the 
          subgradients, and so they stay. At d = m both slopes are 0.
 Alike    1 for a pair that belongs together, 0 for one that does not; Hadsell et al. have it the
          other way round. The formula holds for every real t, and so do (1) and (2).
-Extremes Squares beyond the largest number of the dtype overflow.
+Extremes d is right from 1e-14 to 1.8e19 in float32 and half precision and from 1e-144 to 1.3e154 in
+         float64. Beyond it is ∞: what is kept apart costs 0 and gets 0. Far below it is 0.
 Source   Hadsell, Chopra & LeCun 2006, "Dimensionality reduction by learning an invariant mapping"
 """
 
@@ -71,7 +72,9 @@ def forward(
     op.expect_shape(NAME, "alike", alike, first.shape[:-1], f"for first of shape {first.shape}")
     d, e = distance.between(first, second)
     t, h = _parts(alike, d, margin)
-    losses = t * d**2 / 2 + (1 - t) * h**2 / 2
+    # No more than 0 · ∞ is chosen away, so that whoever differentiates this finds dt at t = 0.
+    near = jnp.where((t == 0) & jnp.isinf(d**2), 0, t * d**2 / 2)
+    losses = near + (1 - t) * h**2 / 2
     loss = reductions.reduce(losses, reduction, first.dtype)
     return loss, Residual(alike, d, e, margin, reduction)
 

@@ -10,7 +10,8 @@ Derive   â is `l2_normalize`, whose rule is da = r_a (dâ − â ⟨â, dâ⟩)
 Saved    â, b̂, r_a, r_b; in float32 for half precision, where it is computed so and rounded once.
 Kinks    none: ε > 0 smooths the norm at 0, where c = 0, ℓ = 1 and da = −dℓ ε^(−1/2) b̂. PyTorch
          bounds the norm from below by ε instead.
-Extremes Squares beyond the largest number of the dtype overflow.
+Extremes Squares overflow from a norm of 1.8e19 in float32 and half precision and of 1.3e154 in
+         float64 on: beyond it a vector counts as 0, and both gradients are 0.
 Source   Bromley et al. 1993, "Signature verification using a Siamese time delay neural network"
 """
 

@@ -5,6 +5,8 @@ Forward  e = a − b,   d = √(Σ e²)                                         
 Derive   ∂d/∂a = 2e / (2d) = e/d, and ∂d/∂b = −e/d. At d = 0 every vector of norm 1 or less is a
          subgradient: 0, the middle, is chosen. So 1/d is taken, one division a sample, and 0 for
          d = 0.
+Range    Squares are numbers of the dtype: d is right from 1e-14 to 1.8e19 in float32 and in half
+         precision, and from 1e-144 to 1.3e154 in float64; beyond it is ∞, and far below 0.
 """
 
 import jax.numpy as jnp
@@ -30,5 +32,6 @@ def inverse(d: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
 
 
 def along(slope: Float[Array, "*batch"], e: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
-    """Return e times each sample's slope, which is formed once a sample, not for every entry."""
-    return op.again(slope)[..., None] * e
+    """Return e times each sample's slope, formed once a sample; of a slope of 0 and ∞ that is 0."""
+    once = op.again(slope)[..., None]
+    return jnp.where(once == 0, 0, once * e)

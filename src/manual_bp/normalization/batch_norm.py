@@ -34,7 +34,8 @@ Saved    x, the mean in two parts, r, scale; x̂ is had from them again.      Ki
 Extremes Finite where a feature is constant: y is the bias and r = ε^(−1/2). The digits of
          deviations far smaller than the mean are kept. With N = 2, (3) cancels but for a term of
          order ε. Half precision is computed in float32; the running statistics may be wider than x,
-         as the small shares of new batches are lost in few digits.
+         as the small shares of new batches are lost in few digits. How far deviations may go before
+         their squares overflow stands in `standardise`.
 Source   Ioffe & Szegedy 2015, arXiv:1502.03167
 """
 

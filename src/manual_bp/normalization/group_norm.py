@@ -16,7 +16,8 @@ Derive   With u = x − ⟨x⟩ and dx̂ = dy ⊙ scale, within one group of one
          the first is over axes that lie together, the second over few numbers.
 Saved    x, the mean in two parts, r, scale; x̂ is had from them again.      Kinks   none.
 Extremes Finite where a group is constant: y is the bias and r = ε^(−1/2). With groups of 2 entries,
-         (4) cancels but for a term of order ε. Half precision is computed in float32.
+         (4) cancels but for a term of order ε. Half precision is computed in float32. How far
+         deviations may go before their squares overflow stands in `standardise`.
 Source   Wu & He 2018, arXiv:1803.08494
 """
 

@@ -14,7 +14,8 @@ Derive   With u = x − ⟨x⟩ and dx̂ = dy ⊙ scale, within one channel of o
 Saved    x, the mean in two parts, r, scale; x̂ is had from them again.      Kinks   none.
 Extremes Finite where a channel is constant, as with a single place: y is the bias, and dx = 0 for a
          single place. With 2 places, (3) cancels but for a term of order ε. Half precision is
-         computed in float32.
+         computed in float32. How far deviations may go before their squares overflow stands in
+         `standardise`.
 Source   Ulyanov, Vedaldi & Lempitsky 2016, arXiv:1607.08022
 """
 

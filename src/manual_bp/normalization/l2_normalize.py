@@ -7,7 +7,8 @@ Derive   dxᵢ = r dyᵢ + dr ∂r/∂xᵢ,   ∂r/∂xᵢ = −½ r³ · 2xᵢ,
          This is dy without its part along y, divided by the norm: a y of norm 1 can only turn.
 Saved    x, r.      Kinks   none: ε > 0 smooths the norm at x = 0, where y = 0 and dx = ε^(−1/2) dy.
 Extremes With n = 1, y is the sign of x, and (1) cancels but for a term of order ε. Half precision
-         is computed in float32. Squares beyond the largest number of the dtype overflow.
+         is computed in float32. Squares overflow from a norm of 1.8e19 in float32 and of 1.3e154 in
+         float64 on: beyond it y and dx are 0.
 Source   Schroff, Kalenichenko & Philbin 2015, arXiv:1503.03832, section 3
 """
 

@@ -15,7 +15,8 @@ Derive   With dx̂ = dy ⊙ scale, along one row:
 Saved    x, the mean in two parts, r, scale; x̂ is had from them again.      Kinks   none.
 Extremes Finite where all xᵢ are equal: y is the bias and r = ε^(−1/2). The digits of deviations far
          smaller than the mean are kept. With n = 2, y hardly depends on x: (4) cancels but for a
-         term of order ε. Half precision is computed in float32.
+         term of order ε. Half precision is computed in float32. How far deviations may go before
+         their squares overflow stands in `standardise`.
 Source   Ba, Kiros & Hinton 2016, arXiv:1607.06450
 """
 

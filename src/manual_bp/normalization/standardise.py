@@ -12,6 +12,8 @@ Means    In exact arithmetic δ = 0. The rounding of m is an error of the size o
          The variance is taken in the pass of δ, never as ⟨x²⟩ − m², which would cancel: δ is no
          more than a rounding of m, and where all x are equal v may come out as a rounding of δ²
          below 0, which counts as 0.
+Range    Squares overflow from √(Σ (x − m)²) = 1.8e19 in float32 and in half precision, 1.3e154 in
+         float64, on: just beyond it r is 0, and with it x̂ and dx, and far beyond it NaN.
 Part     m may be the mean of a part of x, which spares a pass over the rest. Of a share f of x it
          lies within √(1/f − 1) deviations of ⟨x⟩, and so v keeps all but log₂(1/f) of its bits.
 """

@@ -9,7 +9,9 @@ Derive   With S = Σₖ |x|ᵖ, y = S^(1/p):
   (1) dyₖ = dy ⊙ sign xₖ ⊙ (|xₖ| / y)^(p−1),   dx = Σₖ spreadₖ(dyₖ)
 Saved    x, y; y in float32 for half precision, where (1) takes a power of it.
 Kinks    x = 0 for p = 1, and for p > 1 where all of a window is 0: the gradient is 0 there.
-Extremes Finite for x = ±1e4 wherever y is. Half precision accumulates in float32.
+Extremes Finite for x = ±1e4 wherever y is. Where an x is infinite y is, and but for p = 1 dx
+         is 0 for what is finite beside it and NaN for itself: it would go by how many grow how
+         fast. Half precision accumulates in float32.
 Source   Sermanet, Chintala & LeCun 2012, arXiv:1204.3968. For odd p PyTorch's sums xᵖ, signs and
          all; it is the same for x ≥ 0 and for even p.
 """
@@ -67,7 +69,7 @@ def forward(
     over = slide(NAME, x, window, strides, padding)
     reads = [read for _, read in over.reads(jnp.abs(op.wide(x)))]
     largest = functools.reduce(jnp.maximum, reads)
-    scale = jnp.where(largest == 0, 1, largest)
+    scale = jnp.where((largest > 0) & (largest < jnp.inf), largest, 1)
     total = windows.total((read / scale) ** p for read in reads)
     y = largest * total ** (1 / p)
     return y.astype(x.dtype), Residual(x, y, over, p)

@@ -4,7 +4,8 @@ Shapes   x, y, dy, dx: (*shape)
 Forward  yⱼ = Π_{i≤j} xᵢ                                                          along the axis
          By halves: the products of pairs pₖ = x₂ₖ x₂ₖ₊₁ have a running product r half as long, and
            y₂ₖ₊₁ = rₖ,   y₂ₖ = rₖ₋₁ x₂ₖ,   r₋₁ = 1
-         so that the work grows with n and its depth with ln n.
+         so that the work grows with n and its depth with ln n. The last of an odd number is in no
+         pair: it multiplies nothing that another entry depends on, and so may be ∞.
 Derive   rₖ is y₂ₖ₊₁, and a factor of y₂ₖ₊₂; dp follows from p, r and dr by the same rule:
   (1) drₖ = dy₂ₖ₊₁ + dy₂ₖ₊₂ x₂ₖ₊₂
   (2) dx₂ₖ = dy₂ₖ rₖ₋₁ + dpₖ x₂ₖ₊₁,   dx₂ₖ₊₁ = dpₖ x₂ₖ
@@ -49,41 +50,50 @@ def forward(
 
 
 def _halves(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the entries at even and at odd places, as many: a 0 for one that is missing."""
-    missing = jnp.zeros_like(x[..., : x.shape[-1] % 2])
-    return x[..., ::2], jnp.concatenate([x, missing], -1)[..., 1::2]
+    """Return the entries at even and at odd places; of an odd length there is one less of these."""
+    return x[..., ::2], x[..., 1::2]
+
+
+def _pairs(even: jax.Array, odd: jax.Array) -> jax.Array:
+    return even[..., : odd.shape[-1]] * odd
+
+
+def _filled(x: jax.Array, like: jax.Array) -> jax.Array:
+    """Return x with a 0 behind it where it is one shorter."""
+    missing = like.shape[-1] - x.shape[-1]
+    return jnp.concatenate([x, jnp.zeros_like(like[..., :missing])], -1)
 
 
 def _merged(even: jax.Array, odd: jax.Array) -> jax.Array:
-    return jnp.stack([even, odd], -1).reshape(*even.shape[:-1], 2 * even.shape[-1])
+    n = even.shape[-1]
+    pairs = jnp.stack([even, _filled(odd, even)], -1).reshape(*even.shape[:-1], 2 * n)
+    return pairs[..., : n + odd.shape[-1]]
 
 
-def _before(r: jax.Array) -> jax.Array:
-    return jnp.concatenate([jnp.ones_like(r[..., :1]), r[..., :-1]], -1)
+def _before(r: jax.Array, like: jax.Array) -> jax.Array:
+    return jnp.concatenate([jnp.ones_like(like[..., :1]), r], -1)[..., : like.shape[-1]]
 
 
 def _running(x: jax.Array) -> jax.Array:
     """Return y along the last axis."""
-    length = x.shape[-1]
-    if length < 2:
+    if x.shape[-1] < 2:
         return x
     even, odd = _halves(x)
-    r = _running(even * odd)
-    return _merged(_before(r) * even, r)[..., :length]
+    r = _running(_pairs(even, odd))
+    return _merged(_before(r, even) * even, r)
 
 
 def _pulled(x: jax.Array, y: jax.Array, dy: jax.Array) -> jax.Array:
     """Return dx along the last axis."""
-    length = x.shape[-1]
-    if length < 2:
+    if x.shape[-1] < 2:
         return dy
     even, odd = _halves(x)
     dy_even, dy_odd = _halves(dy)
     _, r = _halves(y)
-    by_next = (dy_even * even)[..., 1:]
-    dr = dy_odd + jnp.concatenate([by_next, jnp.zeros_like(dy_odd[..., :1])], -1)  # (1)
-    dp = _pulled(even * odd, r, dr)
-    return _merged(dy_even * _before(r) + dp * odd, dp * even)[..., :length]  # (2)
+    dr = dy_odd + _filled((dy_even * even)[..., 1:], odd)  # (1)
+    dp = _pulled(_pairs(even, odd), r, dr)
+    dx_even = dy_even * _before(r, even) + _filled(dp * odd, even)  # (2)
+    return _merged(dx_even, _pairs(even, dp))  # (2)
 
 
 def backward(residual: Residual, dy: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape"]]:
