@@ -117,7 +117,13 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Run folder.", show_default="the next free one of runs/")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with the run in --out, from any directory; name DATASET if it moved.",
+        ),
+    ] = False,
 ) -> None:
     """Train a digit classifier whose every gradient is written by hand, checked first."""
     from bp_lab.commands import train as command

@@ -89,18 +89,18 @@ def _resumed_config(settings: Mapping[str, Any], typed: set[str], out: Path | No
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         expected = "the settings of a run of this version"
         raise InputError("run", str(out / folder.CONFIG), expected, error) from None
-    for name in sorted(typed - {"epochs"}):
+    changeable = {"epochs", "dataset"}  # data are known by their contents, wherever they lie
+    for name in sorted(typed - changeable):
         before = getattr(config, name)
         if settings[name] != before:
             option = f"--{name.replace('_', '-')}"
             expected = f"{before}, as when the run began"
             raise InputError("train", option, expected, settings[name])
-    if "epochs" in typed:
-        if settings["epochs"] < config.epochs:
-            expected = f"at least {config.epochs}, as when the run began"
-            raise InputError("train", "--epochs", expected, settings["epochs"])
-        config = dataclasses.replace(config, epochs=settings["epochs"])
-    return config
+    changed = dataclasses.replace(config, **{name: settings[name] for name in typed & changeable})
+    if changed.epochs < config.epochs:
+        expected = f"at least {config.epochs}, as when the run began"
+        raise InputError("train", "--epochs", expected, changed.epochs)
+    return changed
 
 
 def _table(result: Mapping[str, Any]) -> Table:
