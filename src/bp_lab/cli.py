@@ -1,5 +1,6 @@
 """The command line `manual-bp`."""
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -333,6 +334,7 @@ def _was_typed(context: typer.Context, name: str) -> bool:
 def main() -> None:
     """Run the command line; bad input ends with one line and status 2, without a traceback."""
     allocator.keep_pages()
+    logging.basicConfig(format="%(message)s")  # warnings are one line each, as errors are
     try:
         app()
     except (InputError, CheckError) as error:
