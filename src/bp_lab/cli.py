@@ -55,7 +55,8 @@ def _outliving_readers() -> Any:
 def main() -> None:
     """Run the command line.
 
-    Bad input ends with one line and status 2, Ctrl-C with status 130, neither with a traceback.
+    Bad input, and what needs more memory than there is, end with one line and status 2, Ctrl-C with
+    status 130, none of them with a traceback.
     """
     try:
         with _outliving_readers():
@@ -71,10 +72,24 @@ def _run() -> None:
     logging.basicConfig(format="%(message)s")  # warnings are one line each, as errors are
     try:
         app()
-    except ValueError as error:
-        from jax_ref.errors import CheckError
-
-        if not isinstance(error, InputError | CheckError):
+    except (MemoryError, RuntimeError, ValueError) as error:
+        line = _what_can_be_mended(error)
+        if line is None:
             raise
-        print(error, file=sys.stderr)
+        print(line, file=sys.stderr)
         sys.exit(BAD_INPUT)
+
+
+def _what_can_be_mended(error: Exception) -> str | None:
+    """Return the line that tells a person what to change; None where the mistake is ours."""
+    from jax.errors import JaxRuntimeError
+
+    from jax_ref.errors import CheckError
+
+    if isinstance(error, InputError | CheckError):
+        return str(error)
+    first = str(error).partition("\n")[0]
+    exhausted = isinstance(error, JaxRuntimeError) and first.startswith("RESOURCE_EXHAUSTED")
+    if exhausted or isinstance(error, MemoryError):
+        return str(InputError("manual-bp", "memory", "enough for these settings", first))
+    return None

@@ -68,6 +68,27 @@ def test_a_bad_setting_of_train(manual_bp_command, arguments, message, tmp_path:
 
 
 @pytest.mark.parametrize(
+    ("model", "size", "named"),
+    [
+        ("mlp", "--hidden", "--hidden"),
+        ("cnn", "--channels", "--hidden, --channels"),
+        ("resnet", "--channels", "--channels"),
+        ("lstm", "--hidden", "--hidden"),
+    ],
+)
+def test_a_model_that_no_memory_holds(
+    manual_bp_command, tmp_path: Path, model: str, size: str, named: str
+) -> None:
+    outcome = manual_bp_command("train", "--model", model, size, 10**11)
+    assert outcome.status == 2
+    assert outcome.err.startswith(
+        f"train: {named}: expected parameters and optimizer that fit into "
+    )
+    assert outcome.err.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("option", "text", "kind"),
     [("--epochs", "many", "a whole number"), ("--learning-rate", "fast", "a number")],
 )

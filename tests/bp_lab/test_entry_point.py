@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from jax.errors import JaxRuntimeError
 from rich.console import Console
 
 from bp_lab import cli
@@ -55,3 +56,29 @@ def test_ctrl_c_while_the_program_is_imported_is_quiet(
 def test_jax_is_not_imported_before_ctrl_c_is_listened_to() -> None:
     program = "import sys, bp_lab.cli; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "is_of_memory"),
+    [
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.\nHow it came."), True),
+        (MemoryError("Out of memory."), True),
+        (JaxRuntimeError("INTERNAL: Out of order."), False),
+        (RuntimeError("RESOURCE_EXHAUSTED"), False),
+    ],
+)
+def test_too_little_memory_is_told_in_one_line(
+    manual_bp_command, monkeypatch: pytest.MonkeyPatch, error: Exception, is_of_memory: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(experiment, "run", fail)
+    if not is_of_memory:
+        with pytest.raises(type(error), match=str(error)):
+            manual_bp_command("experiment", "symmetry")
+        return
+    outcome = manual_bp_command("experiment", "symmetry")
+    told = str(error).splitlines()[0]
+    message = f"manual-bp: memory: expected enough for these settings, got {told}\n"
+    assert (outcome.status, outcome.err) == (2, message)

@@ -59,6 +59,12 @@ class Kind:
     reference: Callable[..., Callable[..., Any]]
     outline: Callable[..., str]
 
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The settings that say how large it is."""
+        has = {"hidden": self.layers != 0, "channels": self.halvings is not None}
+        return tuple(name for name, chosen in has.items() if chosen)
+
     def shaped(self, x: np.ndarray, image_shape: ImageShape) -> np.ndarray:
         """Return samples (n, features) as the model takes them."""
         if not self.reads_images:
