@@ -58,6 +58,14 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ("--optimizer", "rms"),
             "--optimizer: expected one of sgd, momentum, adam, lbfgs, got rms",
         ),
+        (
+            ("--channels", "8"),
+            "--channels: expected none for mlp, for it is of cnn, resnet, got (8,)",
+        ),
+        (
+            ("--model", "gru", "--channels", "8,4"),
+            "--channels: expected none for gru, for it is of cnn, resnet, got (8, 4)",
+        ),
         (("--resume",), "--out: expected the folder of the run to --resume, got none"),
     ],
 )

@@ -39,7 +39,14 @@ def test_train_resume_takes_the_saved_settings_and_refuses_others(manual_bp_comm
     fewer = manual_bp_command("train", "--resume", "--out", "run", "--epochs", "7")
     message = "train: --epochs: expected at least 8, as when the run began, got 7\n"
     assert (fewer.status, fewer.err) == (2, message)
-    more = manual_bp_command("train", "--resume", "--out", "run", "--epochs", "9")
+    resume = ("train", "--resume", "--out", "run")
+    channels = manual_bp_command(*resume, "--channels", "8")
+    message = "train: --channels: expected none for mlp, for it is of cnn, resnet, got (8,)\n"
+    assert (channels.status, channels.err) == (2, message)
+    mixed = manual_bp_command(*resume, "--precision", "bfloat16")
+    message = "train: --precision: expected float32, as when the run began, got bfloat16\n"
+    assert (mixed.status, mixed.err) == (2, message)
+    more = manual_bp_command(*resume, "--precision", "float32", "--epochs", "9")
     assert more.status == 0
     assert "Going on after epoch 8." in more.out
     assert json.loads(Path("run/result.json").read_text("utf-8"))["epochs"] == 9

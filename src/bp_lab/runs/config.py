@@ -181,7 +181,9 @@ class Config:
         if kind.halvings is not None:
             most = int(math.log2(min(image_shape))) + len(self.channels)
             most -= kind.halvings(self.channels)
-            expected = f"at most {most} for images of {image_shape}"
+            size = "×".join(map(str, image_shape))
+            _expect(most > 0, "model", f"one that does not halve images of {size}", self.model)
+            expected = f"at most {most} of them, which halve images of {size}"
             _expect(len(self.channels) <= most, "channels", expected, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
