@@ -92,7 +92,7 @@ def test_the_op_that_contributing_adds_passes_its_check(monkeypatch: pytest.Monk
 def test_every_option_that_the_readme_shows_exists() -> None:
     from typer.main import get_command
 
-    from bp_lab.cli import app
+    from bp_lab.app import app
 
     commands = get_command(app).commands  # type: ignore[attr-defined]
     lines = [line for block in _blocks("README.md", "sh") for line in block.splitlines()]

@@ -1,7 +1,5 @@
 """Errors that a person at the command line can mend."""
 
-from manual_bp.op import complaint
-
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses; the last is what shells expect
 
 
@@ -13,6 +11,8 @@ class InputError(ValueError):
 
     def __init__(self, place: str, argument: str, expected: str, came: object) -> None:
         """Build the message `place: argument: expected …, got …`."""
+        from manual_bp.op import complaint  # not above: with it comes JAX, which takes a second
+
         super().__init__(complaint(place, argument, expected, came))
 
 

@@ -58,12 +58,41 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             ("--optimizer", "rms"),
             "--optimizer: expected one of sgd, momentum, adam, lbfgs, got rms",
         ),
+        (
+            ("--channels", "8"),
+            "--channels: expected none for mlp, for it is of cnn, resnet, got (8,)",
+        ),
+        (
+            ("--model", "gru", "--channels", "8,4"),
+            "--channels: expected none for gru, for it is of cnn, resnet, got (8, 4)",
+        ),
         (("--resume",), "--out: expected the folder of the run to --resume, got none"),
     ],
 )
 def test_a_bad_setting_of_train(manual_bp_command, arguments, message, tmp_path: Path) -> None:
     outcome = manual_bp_command("train", *arguments)
     assert (outcome.status, outcome.err, outcome.out) == (2, f"train: {message}\n", "")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "named"),
+    [
+        ("mlp", "--hidden", "--hidden"),
+        ("cnn", "--channels", "--hidden, --channels"),
+        ("resnet", "--channels", "--channels"),
+        ("lstm", "--hidden", "--hidden"),
+    ],
+)
+def test_a_model_that_no_memory_holds(
+    manual_bp_command, tmp_path: Path, model: str, size: str, named: str
+) -> None:
+    outcome = manual_bp_command("train", "--model", model, size, 10**11)
+    assert outcome.status == 2
+    assert outcome.err.startswith(
+        f"train: {named}: expected parameters and optimizer that fit into "
+    )
+    assert outcome.err.count("\n") == 1
     assert not any(tmp_path.iterdir())
 
 

@@ -39,10 +39,38 @@ def test_train_resume_takes_the_saved_settings_and_refuses_others(manual_bp_comm
     fewer = manual_bp_command("train", "--resume", "--out", "run", "--epochs", "7")
     message = "train: --epochs: expected at least 8, as when the run began, got 7\n"
     assert (fewer.status, fewer.err) == (2, message)
-    more = manual_bp_command("train", "--resume", "--out", "run", "--epochs", "9")
+    resume = ("train", "--resume", "--out", "run")
+    channels = manual_bp_command(*resume, "--channels", "8")
+    message = "train: --channels: expected none for mlp, for it is of cnn, resnet, got (8,)\n"
+    assert (channels.status, channels.err) == (2, message)
+    mixed = manual_bp_command(*resume, "--precision", "bfloat16")
+    message = "train: --precision: expected float32, as when the run began, got bfloat16\n"
+    assert (mixed.status, mixed.err) == (2, message)
+    more = manual_bp_command(*resume, "--precision", "float32", "--epochs", "9")
     assert more.status == 0
     assert "Going on after epoch 8." in more.out
     assert json.loads(Path("run/result.json").read_text("utf-8"))["epochs"] == 9
+
+
+def test_train_resume_finds_its_data_from_any_directory(
+    manual_bp_command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez("data.npz", x=np.random.default_rng(0).random((60, 5)), y=np.arange(60) % 3)
+    settings = ("--hidden", "4", "--check", "never", "--epochs", "1")
+    assert manual_bp_command("train", "data.npz", "--out", "run", *settings).status == 0
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    resume = ("--resume", "--out", tmp_path / "run")
+    assert manual_bp_command("train", *resume).status == 0
+    Path("../data.npz").rename("moved.npz")
+    lost = manual_bp_command("train", *resume)
+    assert (lost.status, lost.err.count("\n")) == (2, 1)
+    assert lost.err.startswith(f"{tmp_path / 'data.npz'}: source: expected 'digits', an .npz file")
+    for named in ("moved.npz",), ():
+        assert manual_bp_command("train", *named, *resume).status == 0
+    other = manual_bp_command("train", "digits", *resume)
+    message = "dataset: classes: expected 3, as when the run began, got 10\n"
+    assert (other.status, other.err) == (2, message)
 
 
 def test_predict_reads_images_of_any_size_and_ground(manual_bp_command) -> None:

@@ -130,11 +130,20 @@ def test_settings_that_do_not_go_together(settings: dict, message: str) -> None:
 def test_data_that_a_model_cannot_read(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         Config(model="cnn", channels=(2, 2, 2, 2)).expect_fit((8, 8))
-    expected = "train: --channels: expected at most 3 for images of (8, 8), got (2, 2, 2, 2)"
+    expected = (
+        "train: --channels: expected at most 3 of them, which halve images of 8×8, got (2, 2, 2, 2)"
+    )
     assert str(refused.value) == expected
     with pytest.raises(InputError) as refused:
         Config(model="resnet", channels=(2,) * 5).expect_fit((8, 8))
-    expected = "train: --channels: expected at most 4 for images of (8, 8), got (2, 2, 2, 2, 2)"
+    expected = (
+        "train: --channels: expected at most 4 of them, which halve images of 8×8, "
+        "got (2, 2, 2, 2, 2)"
+    )
+    assert str(refused.value) == expected
+    with pytest.raises(InputError) as refused:
+        Config(model="cnn").expect_fit((1, 8))
+    expected = "train: --model: expected one that does not halve images of 1×8, got cnn"
     assert str(refused.value) == expected
     with pytest.raises(InputError) as refused:
         Config(model="lstm").expect_fit(None)

@@ -120,29 +120,40 @@ def test_a_finished_run_can_be_resumed_for_more_epochs(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_last_checkpoint_is_named(tmp_path: Path) -> None:
-    train(SMALL, tmp_path / "run")
-    for path in (tmp_path / "run" / "checkpoints" / "3").rglob("*"):
-        if path.is_file() and path.parent.name == "d":
-            path.write_bytes(path.read_bytes()[:10])
+def test_a_damaged_last_checkpoint_is_named_and_kept_and_the_one_before_it_taken(
+    tmp_path: Path,
+) -> None:
+    result = train(SMALL, tmp_path / "run")
+    checkpoints = tmp_path / "run" / "checkpoints"
+    for path in (checkpoints / "3").rglob("d/*"):
+        path.write_bytes(path.read_bytes()[:10])
+    damaged = sorted(path.name for path in (checkpoints / "3").rglob("*"))
     # In a process of its own: threads of the storage library outlive a restore that failed.
     command = [Path(sys.executable).parent / "manual-bp", "train", "--resume", "--out"]
     resumed = subprocess.run(
-        [*command, tmp_path / "run", "--epochs", "4"], capture_output=True, text=True, check=False
+        [*command, tmp_path / "run"], capture_output=True, text=True, check=False
     )
-    place = tmp_path / "run" / "checkpoints" / "3"
-    expected = f"checkpoint: {place}: expected a checkpoint of this run's network, got "
-    assert resumed.returncode == 2
-    assert resumed.stderr.startswith(expected)
-    assert resumed.stderr.count("\n") == 1
+    message = f"checkpoint: {checkpoints / '3'}: expected a checkpoint of this run's network, got "
+    assert (resumed.returncode, resumed.stderr.count("\n")) == (0, 1)
+    assert resumed.stderr.startswith(message)
+    assert "Going on after epoch 2." in resumed.stdout
+    again = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
+    assert again["loss_curve"] == pytest.approx(result["loss_curve"], rel=1e-4)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["2", "3", "3.damaged-1"]
+    kept = (checkpoints / "3.damaged-1").rglob("*")
+    assert sorted(path.name for path in kept) == damaged
 
 
 def test_a_resumption_that_is_refused_leaves_the_run_as_it_is(tmp_path: Path) -> None:
     train(SMALL, tmp_path / "run")
-    (tmp_path / "run" / "checkpoints" / "3" / "history" / "metadata").write_text("{", "utf-8")
+    for history in tmp_path.glob("run/checkpoints/*/history/metadata"):
+        history.write_text("{", "utf-8")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(InputError, match="a checkpoint of this run's network"):
+    with pytest.raises(InputError) as refused:
         train(dataclasses.replace(SMALL, epochs=4), tmp_path / "run", resume=True)
+    last = tmp_path / "run" / "checkpoints" / "3"
+    message = f"checkpoint: {last}: expected a checkpoint of this run's network, got "
+    assert str(refused.value).startswith(message)
     assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from bp_lab.commands.screen import Screen
 from bp_lab.data import Dataset
 from bp_lab.errors import FAILED, INTERRUPTED, InputError
-from bp_lab.runs import Config, folder, gradient_check, train
+from bp_lab.runs import Config, folder, gradient_check, models, train
 from bp_lab.runs.interrupt import Interrupted
 from bp_lab.runs.run import Epoch, Listener
 from jax_ref import GradientMismatch, Report
@@ -58,7 +58,10 @@ class _Screen(Screen, Listener):
 
 def run(settings: Mapping[str, Any], typed: set[str], out: Path | None, *, resume: bool) -> int:
     """Train with the settings, of which `typed` were given on the command line."""
-    config = _resumed_config(settings, typed, out) if resume else Config(**settings)
+    config = _saved_config(out) if resume else Config(**settings)
+    _expect_of_model(config.model, settings, typed)
+    if resume:
+        config = _resumed_config(config, settings, typed)
     console = Console(highlight=False)
     screen = _Screen(console, config.epochs)
     try:
@@ -80,27 +83,42 @@ def run(settings: Mapping[str, Any], typed: set[str], out: Path | None, *, resum
     return 0
 
 
-def _resumed_config(settings: Mapping[str, Any], typed: set[str], out: Path | None) -> Config:
+def _expect_of_model(model: str, settings: Mapping[str, Any], typed: set[str]) -> None:
+    """Raise an InputError where a size was typed that the model does not have."""
+    having = {
+        name: [other for other, kind in models.table.items() if name in kind.sizes]
+        for name in sorted(typed & models.SIZES)
+    }
+    for name, others in having.items():
+        if settings[name] and model not in others:
+            expected = f"none for {model}, for it is of {', '.join(others)}"
+            raise InputError("train", f"--{name}", expected, settings[name])
+
+
+def _saved_config(out: Path | None) -> Config:
     if out is None:
         raise InputError("train", "--out", "the folder of the run to --resume", "none")
     saved = folder.read_config(out)["config"]
     try:
-        config = Config.from_dict(saved)
+        return Config.from_dict(saved)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         expected = "the settings of a run of this version"
         raise InputError("run", str(out / folder.CONFIG), expected, error) from None
-    for name in sorted(typed - {"epochs"}):
-        before = getattr(config, name)
+
+
+def _resumed_config(config: Config, settings: Mapping[str, Any], typed: set[str]) -> Config:
+    changeable = {"epochs", "dataset"}  # data are known by their contents, wherever they lie
+    for name in sorted(typed - changeable):
+        before = config.model_dtype if name == "precision" else getattr(config, name)
         if settings[name] != before:
             option = f"--{name.replace('_', '-')}"
             expected = f"{before}, as when the run began"
             raise InputError("train", option, expected, settings[name])
-    if "epochs" in typed:
-        if settings["epochs"] < config.epochs:
-            expected = f"at least {config.epochs}, as when the run began"
-            raise InputError("train", "--epochs", expected, settings["epochs"])
-        config = dataclasses.replace(config, epochs=settings["epochs"])
-    return config
+    changed = dataclasses.replace(config, **{name: settings[name] for name in typed & changeable})
+    if changed.epochs < config.epochs:
+        expected = f"at least {config.epochs}, as when the run began"
+        raise InputError("train", "--epochs", expected, changed.epochs)
+    return changed
 
 
 def _table(result: Mapping[str, Any]) -> Table:

@@ -2,6 +2,6 @@
 
 from bp_lab.data.dataset import Dataset, Split
 from bp_lab.data.images import read_images
-from bp_lab.data.sources import load
+from bp_lab.data.sources import DIGITS, load
 
-__all__ = ["Dataset", "Split", "load", "read_images"]
+__all__ = ["DIGITS", "Dataset", "Split", "load", "read_images"]

@@ -7,6 +7,7 @@ from bp_lab.data.idx import read_idx
 from bp_lab.data.npz import names_in, read_npz
 from bp_lab.errors import InputError
 
+DIGITS = "digits"
 _VALIDATION_NAMES = ("validation", "valid", "val")
 
 
@@ -30,7 +31,7 @@ def load(source: str | Path) -> Dataset:
       InputError: there is no such source, or it is malformed; the message names the file, the
         array, what was expected and what came.
     """
-    if source == "digits":
+    if source == DIGITS:
         return _digits()
     path = Path(source)
     try:

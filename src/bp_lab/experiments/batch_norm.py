@@ -16,7 +16,7 @@ import optax
 
 import manual_bp
 from bp_lab import data
-from bp_lab.plots.figure import picture
+from bp_lab.plots.figure import epochs_across, picture
 from manual_bp import batch_norm, init, linear, sigmoid, softmax_cross_entropy, train
 
 DEPTH, WIDTH, BATCH, EPOCHS = 6, 64, 128, 12
@@ -135,8 +135,8 @@ def draw(path: Path, result: Result) -> None:
                 range(1, len(result.loss[name, scale]) + 1), result.loss[name, scale], **look
             )
         left.set(xlabel="layer", ylabel=r"$\|\mathrm{d}W\|$", title="Gradients before training")
-        right.set(xlabel="epoch", ylabel="loss", title="Loss")
-        right.xaxis.get_major_locator().set_params(integer=True)
+        right.set(ylabel="loss", title="Loss")
+        epochs_across(right)
         left.legend(fontsize="small")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from bp_lab import data
-from bp_lab.plots.figure import picture
+from bp_lab.plots.figure import epochs_across, picture
 from manual_bp import batch_norm, init, layer_norm, linear, softmax_cross_entropy, tanh
 
 WIDTH, BATCH, EPOCHS = 64, 64, 20
@@ -167,8 +167,8 @@ def draw(path: Path, result: Result) -> None:
         ):
             for norm, curve in curves.items():
                 axes.plot(range(1, len(curve) + 1), curve, label=norm)
-            axes.set(xlabel="epoch", ylabel="test accuracy", title=title, ylim=(0, 1.02))
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.set(ylabel="test accuracy", title=title, ylim=(0, 1.02))
+            epochs_across(axes)
         left.legend()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 import manual_bp
-from bp_lab.plots.figure import picture
+from bp_lab.plots.figure import epochs_across, picture
 from manual_bp import activations, init, mlp, train
 
 WIDTHS, SAMPLES, EPOCHS = (4, 8, 3), 96, 200
@@ -65,8 +65,10 @@ def draw(path: Path, result: Result) -> None:
         for name in result.spread:
             left.plot(result.spread[name], label=name)
             right.plot(result.loss[name], label=name)
-        left.set(xlabel="epoch", ylabel="spread of weights", title="Hidden units, how far apart")
-        right.set(xlabel="epoch", ylabel="loss", title="Loss")
+        left.set(ylabel="spread of weights", title="Hidden units, how far apart")
+        right.set(ylabel="loss", title="Loss")
+        for axes in (left, right):
+            epochs_across(axes)
         left.legend()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from bp_lab.ocr import data
 from bp_lab.ocr.evaluation import HELD_OUT, SEED
 from bp_lab.ocr.reader import Reader
-from bp_lab.plots.figure import picture
+from bp_lab.plots.figure import epochs_across, picture
 
 _SHOWN = 4
 
@@ -26,11 +26,13 @@ def curves(path: Path, epochs: Sequence[dict[str, Any]]) -> None:
     marker = "o" if len(epochs) < 3 else None
     with picture(path, ncols=2, figsize=(9.6, 3.8)) as (_, (left, right)):
         left.plot(number, [epoch["loss"] for epoch in epochs], marker=marker)
-        left.set(xlabel="epoch", ylabel="loss a character [nats]", yscale="log", title="Loss")
+        left.set(ylabel="loss a character [nats]", yscale="log", title="Loss")
         rates = [100 * epoch["error_rate"] for epoch in epochs]
         right.plot(number, rates, marker=marker, color="C2")
-        right.set(xlabel="epoch", ylabel="characters misread [%]", title="Lines never seen")
+        right.set(ylabel="characters misread [%]", title="Lines never seen")
         right.set_ylim(0)
+        for axes in (left, right):
+            epochs_across(axes)
 
 
 def samples(path: Path, reader: Reader) -> None:

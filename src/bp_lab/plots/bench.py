@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bp_lab.bench.row import Row
-from bp_lab.plots.figure import picture
+from bp_lab.plots.figure import few_log_ticks, picture
 
 LINE = 0.17  # inches for a row
 LEAST = 3.0
@@ -50,16 +50,23 @@ def _ratios(axes: Any, rows: Sequence[Row], dtype: str) -> None:
     beside = [(ratio, place) for ratio, place in torch if ratio is not None]
     if beside:
         axes.plot(*zip(*beside, strict=True), "k|", label="over that of PyTorch eager")
-        axes.legend(loc="upper right")
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
     axes.axvline(1, color="0.3", linewidth=1)
     axes.set_yticks(places, labels, fontsize=7)
-    axes.set(xscale="log", xlabel="our time over that of jax.grad", title=f"Ratios, {dtype}")
+    axes.set(
+        xscale="log",
+        xlabel="our time over that of jax.grad",
+    )
+    axes.set_title(f"Ratios, {dtype}", loc="left")
     axes.margins(y=0.01)
+    few_log_ticks(axes.xaxis)
 
 
 def _against_floor(axes: Any, rows: Sequence[Row]) -> None:
     for kind, color in (("op", "C0"), ("model", "C2")):
         of_kind = [row for row in rows if row.kind == kind]
+        if not of_kind:
+            continue
         floors = [1e3 * row.floor_seconds for row in of_kind]
         axes.scatter(floors, [1e3 * row.seconds for row in of_kind], s=14, color=color, label=kind)
     ends = [1e3 * row.floor_seconds for row in rows] + [1e3 * row.seconds for row in rows]
@@ -67,4 +74,6 @@ def _against_floor(axes: Any, rows: Sequence[Row]) -> None:
     axes.plot(line, line, color="0.3", linewidth=1)
     axes.set(xscale="log", yscale="log", xlabel="floor [ms]", ylabel="our time [ms]")
     axes.set_title("Time against the machine's limit")
-    axes.legend()
+    for axis in (axes.xaxis, axes.yaxis):
+        few_log_ticks(axis)
+    axes.legend(loc="upper left")

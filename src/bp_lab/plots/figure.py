@@ -8,6 +8,7 @@ from typing import Any
 
 from bp_lab.files import write_bytes
 
+WIDE = 100.0  # from the first to the last tick, beyond which only powers of ten are named
 STYLE: Any = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -35,3 +36,21 @@ def picture(path: Path, **options: Any) -> Iterator[tuple[Any, Any]]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png")
     write_bytes(path, buffer.getvalue())
+
+
+def epochs_across(axes: Any) -> None:
+    """Let an axes object have epochs, which are whole numbers, on its horizontal axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def few_log_ticks(axis: Any) -> None:
+    """Let a logarithmic axis have no more ticks than can be read, labelled by plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < WIDE * low else (1,)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

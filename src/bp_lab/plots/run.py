@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from bp_lab.data import Dataset, Split
-from bp_lab.plots.figure import picture
+from bp_lab.plots.figure import epochs_across, picture
 
 MOST_CLASSES = 40  # beyond this the numbers in a confusion matrix cannot be read
 MISREAD = 24
+NAMED = 10  # layers, beyond which colours would come twice
 
 
 def draw_run(
@@ -46,31 +47,50 @@ def curves(path: Path, epochs: Sequence[dict[str, Any]]) -> None:
     with picture(path, ncols=2, figsize=(9.6, 3.8)) as (_, (left, right)):
         left.plot(number, [e["loss"] for e in epochs], marker=marker, label="training")
         left.plot(number, [e["validation_loss"] for e in epochs], marker=marker, label="validation")
-        left.set(xlabel="epoch", ylabel="loss", title="Loss")
+        left.set(ylabel="loss", title="Loss")
         if min(min(e["loss"], e["validation_loss"]) for e in epochs) > 0:
             left.set_yscale("log")
         left.legend()
         accuracy = [100 * e["validation_accuracy"] for e in epochs]
         right.plot(number, accuracy, marker=marker, color="C2")
-        right.set(xlabel="epoch", ylabel="accuracy [%]", title="Accuracy on the validation part")
+        right.set(ylabel="accuracy [%]", title="Accuracy on the validation part")
+        for axes in (left, right):
+            epochs_across(axes)
 
 
 def delta_norms(path: Path, epochs: Sequence[dict[str, Any]]) -> None:
     """Draw the size of every layer's δ over the epochs."""
     number = [epoch["number"] for epoch in epochs]
     norms = np.asarray([epoch["delta_norms"] for epoch in epochs])
-    with picture(path) as (_, axes):
-        for layer, norm in enumerate(norms.T, start=1):
-            marker = "o" if len(epochs) < 3 else None
-            axes.plot(number, norm, marker=marker, label=f"$\\delta^{{{layer}}}$")
+    marker, layers = "o" if len(epochs) < 3 else None, norms.shape[1]
+    with picture(path) as (figure, axes):
+        lines = [
+            axes.plot(number, norm, marker=marker, label=f"$\\delta^{{{layer}}}$")[0]
+            for layer, norm in enumerate(norms.T, start=1)
+        ]
+        epochs_across(axes)
         axes.set(
-            xlabel="epoch",
             ylabel=r"$\|\delta^l\|$",
             title="Sensitivity of the loss to each layer's pre-activations",
         )
         if (norms > 0).all():
             axes.set_yscale("log")
-        axes.legend()
+        if layers <= NAMED:
+            axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        else:
+            _color_by_layer(figure, axes, lines)
+
+
+def _color_by_layer(figure: Any, axes: Any, lines: Sequence[Any]) -> None:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.ticker import MaxNLocator
+
+    scale = ScalarMappable(Normalize(1, len(lines)), "viridis")
+    colors = scale.to_rgba(np.arange(1, len(lines) + 1))
+    for line, color in zip(lines, colors, strict=True):
+        line.set_color(color)
+    figure.colorbar(scale, ax=axes, label="layer $l$", ticks=MaxNLocator(integer=True))
 
 
 def confusion(path: Path, truth: np.ndarray, predicted: np.ndarray, classes: int) -> None:

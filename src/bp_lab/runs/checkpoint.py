@@ -1,6 +1,7 @@
 """Checkpoints of a run by orbax: the state of training and its history, whole or not at all."""
 
 import contextlib
+import itertools
 import logging
 import sys
 import tempfile
@@ -27,7 +28,7 @@ class Snapshot(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run; the last ones are kept."""
+    """The checkpoints of one run; the last ones are kept, and all that are damaged."""
 
     def __init__(self, path: Path, shown: Path) -> None:
         """Open the checkpoints at `path`, an absolute one, which errors name as `shown`."""
@@ -35,7 +36,7 @@ class Checkpoints:
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         _hide_late_reads()
-        self._ocp, self._shown = ocp, shown
+        self._ocp, self._path, self._shown = ocp, path, shown
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEPT, enable_async_checkpointing=False, create=True
         )
@@ -50,6 +51,7 @@ class Checkpoints:
         """
         args = self._ocp.args
         with self._expecting(self._shown, "a folder that can be written, with room in it"):
+            self._set_aside(snapshot.epoch)
             self._manager.save(
                 snapshot.epoch,
                 args=args.Composite(
@@ -59,14 +61,28 @@ class Checkpoints:
             )
 
     def latest(self, like: State) -> Snapshot | None:
-        """Return the last whole snapshot, its state in the structure of `like`; None without one.
+        """Return the last snapshot that can be read, its state in the structure of `like`.
+
+        Of each newer one that cannot, a line is logged. Without any checkpoint it is None.
 
         Raises:
-          InputError: the checkpoint is damaged, or of another network.
+          InputError: none can be read: they are damaged, or of another network.
         """
-        epoch = self._manager.latest_step()
-        if epoch is None:
-            return None
+        unread: list[InputError] = []
+        for epoch in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                found = self._read(epoch, like)
+            except InputError as error:
+                unread.append(error)
+                continue
+            for damaged in unread:
+                logging.getLogger(__name__).warning("%s", damaged)
+            return found
+        if unread:
+            raise unread[0]
+        return None
+
+    def _read(self, epoch: int, like: State) -> Snapshot:
         args = self._ocp.args
         shapes = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), _on_disk(like)
@@ -77,6 +93,15 @@ class Checkpoints:
                 args=args.Composite(state=args.StandardRestore(shapes), history=args.JsonRestore()),
             )
         return Snapshot(epoch, like._replace(**found.state), found.history)
+
+    def _set_aside(self, epoch: int) -> None:
+        """Rename what stands in the place of a new checkpoint: `latest` could not read it."""
+        unread = [step for step in self._manager.all_steps() if step >= epoch]
+        for step in unread:
+            names = (self._path / f"{step}.damaged-{number}" for number in itertools.count(1))
+            (self._path / str(step)).rename(next(name for name in names if not name.exists()))
+        if unread:
+            self._manager.reload()
 
     def close(self) -> None:
         """Release what orbax holds."""
@@ -103,7 +128,8 @@ def _hide_late_reads() -> None:
     """Keep quiet about reads that end after the restore they belonged to has failed.
 
     orbax closes its event loop when one read fails; the threads of the others then find it closed,
-    and Python would print their tracebacks beside the one message that matters.
+    or fail where nobody listens, and Python would print their tracebacks beside the one message
+    that matters.
     """
     before = sys.unraisablehook
     if getattr(before, "hides_late_reads", False):
@@ -114,8 +140,12 @@ def _hide_late_reads() -> None:
         if not (isinstance(error, RuntimeError) and str(error) == "Event loop is closed"):
             before(unraisable)
 
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return not (record.exc_info and "tensorstore" in str(record.exc_info[1]))
+
     hook.hides_late_reads = True  # type: ignore[attr-defined]
     sys.unraisablehook = hook
+    logging.getLogger("asyncio").addFilter(is_of_others)
 
 
 @contextlib.contextmanager

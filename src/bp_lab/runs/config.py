@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import manual_bp
-from bp_lab.data import Dataset
+from bp_lab.data import DIGITS, Dataset
 from bp_lab.errors import InputError, expect_seed
 from bp_lab.runs import models
 
@@ -180,13 +181,16 @@ class Config:
         if kind.halvings is not None:
             most = int(math.log2(min(image_shape))) + len(self.channels)
             most -= kind.halvings(self.channels)
-            expected = f"at most {most} for images of {image_shape}"
+            size = "×".join(map(str, image_shape))
+            _expect(most > 0, "model", f"one that does not halve images of {size}", self.model)
+            expected = f"at most {most} of them, which halve images of {size}"
             _expect(len(self.channels) <= most, "channels", expected, self.channels)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain data, ready for JSON."""
+        """Return the settings as plain data, for JSON, that mean the same in any directory."""
+        source = self.dataset if self.dataset == DIGITS else str(Path(self.dataset).absolute())
         lists = {"hidden": list(self.hidden), "channels": list(self.channels)}
-        return {**dataclasses.asdict(self), **lists}
+        return {**dataclasses.asdict(self), **lists, "dataset": source}
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> "Config":

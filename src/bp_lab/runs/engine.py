@@ -1,6 +1,7 @@
 """What computes the gradients of a run: the hand-written backward, or JAX on the reference."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 import optax
 
 import manual_bp
+from bp_lab import allocator
 from bp_lab.data import Dataset, Split
+from bp_lab.errors import InputError
 from bp_lab.runs import models
 from bp_lab.runs.config import LOSSES, Config
 from jax_ref import references
@@ -41,6 +44,26 @@ def initial_state(
     scaled = config.is_mixed and config.model_dtype == "float16"
     scale = manual_bp.precision.loss_scale() if scaled else ()
     return manual_bp.train.init(params, optimizer(config), carried, scale)
+
+
+def expect_memory(
+    config: Config, features: int, classes: int, image_shape: tuple[int, int] | None = None
+) -> None:
+    """Raise an InputError where parameters and optimiser need more memory than there is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # sizes beyond int32
+        state = jax.eval_shape(lambda: initial_state(config, features, classes, image_shape))
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    most = allocator.bytes_in_all()
+    if most is not None and needed > most:
+        options = ", ".join(f"--{name}" for name in models.table[config.model].sizes)
+        model = config.describe_model(features, classes, image_shape)
+        expected = f"parameters and optimizer that fit into {_in_gib(most)}"
+        raise InputError("train", options, expected, f"{_in_gib(needed)} for {model}")
+
+
+def _in_gib(count: int) -> str:
+    return f"{count / 2**30:,.1f} GiB"
 
 
 def optimizer(config: Config) -> optax.GradientTransformation:

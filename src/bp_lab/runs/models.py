@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from bp_lab.runs.config import Config
 
 ImageShape = tuple[int, int] | None
+SIZES = frozenset({"hidden", "channels"})
+"""The settings that say how large a model is; not every model has both."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Kind:
     passes: Callable[..., tuple[Callable[..., Any], Callable[..., Any]]]
     reference: Callable[..., Callable[..., Any]]
     outline: Callable[..., str]
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The settings that say how large it is."""
+        has = {"hidden": self.layers != 0, "channels": self.halvings is not None}
+        return tuple(name for name, chosen in has.items() if chosen)
 
     def shaped(self, x: np.ndarray, image_shape: ImageShape) -> np.ndarray:
         """Return samples (n, features) as the model takes them."""

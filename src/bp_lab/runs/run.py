@@ -146,6 +146,8 @@ def train(
     with stop_on_interrupt() as stop, engine.precision(config.dtype):
         dataset = data.load(config.dataset)
         config.expect_fit(dataset.image_shape)
+        features = dataset.train.x.shape[1]
+        engine.expect_memory(config, features, dataset.classes, dataset.image_shape)
         if resume:
             assert out is not None
             content = folder.read_config(out)
@@ -159,7 +161,6 @@ def train(
                 "versions": _versions(),
             }
             write_json(out / folder.CONFIG, content)
-        features = dataset.train.x.shape[1]
         model = config.describe_model(features, dataset.classes, dataset.image_shape)
         listener.started(out, config, model, dataset)
         trainer = _Trainer(config, dataset)
