@@ -82,13 +82,17 @@ def test_whatever_is_computed_again_the_gradient_is_the_same(segment: int | None
     assert_close(came, wanted)
 
 
-def test_a_segment_of_three_keeps_the_input_of_every_third_layer() -> None:
-    (W, b), x = dense(8, 2), random(5, 2, seed=3)
+@pytest.mark.parametrize(("depth", "starts"), [(8, (0, 3)), (6, (0,)), (3, ()), (1, ())])
+def test_a_segment_of_three_keeps_the_input_of_every_third_layer(
+    depth: int, starts: tuple[int, ...]
+) -> None:
+    (W, b), x = dense(depth, 2), random(5, 2, seed=3)
     _, residual = checkpointed_stack.forward(((W, b), ()), x, layer=LAYER, segment=3)
-    kept = [*residual.inputs, residual.rest]
-    for number, start in enumerate((0, 3, 6)):
+    assert len(residual.inputs) == len(starts)
+    for kept, start in zip(residual.inputs, starts, strict=True):
         below = ((W[:start], b[:start]), ())
-        np.testing.assert_array_equal(kept[number], layer_stack.forward(below, x, layer=LAYER)[0])
+        np.testing.assert_array_equal(kept, layer_stack.forward(below, x, layer=LAYER)[0])
+    assert {len(leaf) for leaf in residual.layers.leaves} == {depth - 3 * len(starts)}
 
 
 @pytest.mark.parametrize(("depth", "segment"), [(1, 1), (4, 2), (5, 3), (9, 3), (10, 4)])

@@ -204,8 +204,8 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             _NONE_TO_WRITE,
         ),
         (
-            "return places[: depth - rest].reshape(-1, segment), places[depth - rest :]",
-            "return places[:depth - rest].reshape(segment, -1), places[depth - rest :]",
+            "return places[:-last].reshape(-1, segment), places[-last:]",
+            "return places[:-last].reshape(segment, -1), places[-last:]",
             "Segments of another length give the same gradient, in other memory.",
         ),
     ),

@@ -3,16 +3,19 @@
 Shapes   those of `layer_stack`
 Forward  that of `layer_stack`: x⁰ = x,   xˡ = layer(xˡ⁻¹, θˡ),   l = 1 … L,   y = xᴸ
          The layers are cut into segments of s, the last of them the rest; segment k begins at xᵏˢ.
+         Of the last segment the residuals are kept: they are needed first.
 Derive   dxˡ⁻¹ and dθˡ need dxˡ and the residual of layer l, and that is a function of xˡ⁻¹ and θˡ.
          From the last segment to the first, with X = xᵏˢ, Y the segment's output and Θ its θˡ,
-  (1) Y, residual = layer_stack.forward(Θ, X)                     a second time
+  (1) Y, residual = layer_stack.forward(Θ, X)                     a second time, but for the last
   (2) dX, dΘ = layer_stack.backward(residual, dY)
          (1) is deterministic, and so the residual is the one of the first time, to the last bit.
 Memory   ⌈L/s⌉ inputs of segments, and while (2) runs the residuals of s layers. With an input of i
          bytes and a residual of r bytes that is (L/s) i + s r, least at s = √(L i/r): it grows like
          √L, where `layer_stack` takes L r. The default s = ⌈√L⌉ leaves r out of account.
-Time     One more forward: where a backward takes twice the forward, 4/3 of `layer_stack`.
-Saved    the input of every segment, and θ.      Kinks   those of the ops.
+Time     One more forward, of all segments but the last: where a backward takes twice the forward,
+         4/3 of `layer_stack`, and less with few segments.
+Saved    the input of every segment but the last, the residuals of its layers, and θ.
+Kinks    those of the ops.
 Source   Griewank 1992, "Achieving logarithmic growth of temporal and spatial complexity in reverse
          automatic differentiation"; Chen, Xu, Zhang & Guestrin 2016, arXiv:1604.06174
 """
@@ -35,15 +38,14 @@ NAME = "checkpointed_stack"
 
 @op.residual
 class Residual:
-    """The parameters, the inputs of all whole segments on a first axis, and that of the rest.
+    """The parameters, the inputs of all segments but the last, and what is kept of its layers.
 
-    `inputs` is None of no layers, and `rest` where the segments are all. `shape` and `dtype` are
-    those of the signal.
+    The last two are None of no layers. `shape` and `dtype` are those of the signal.
     """
 
     parameters: tuple[Parameters, ...]
     inputs: Float[Array, "segments ..."] | None
-    rest: Float[Array, "..."] | None
+    layers: layer_stack.Kept | None
     shape: tuple[int, ...] = op.static()
     dtype: Any = op.static()
     segment: int = op.static()
@@ -82,11 +84,10 @@ def forward(
     def climb(x: jax.Array, span: jax.Array) -> tuple[jax.Array, jax.Array]:
         return layer_stack.run(parameters, span, x, layer), x
 
-    whole, rest = _spans(depth, segment)
-    y, inputs = jax.lax.scan(climb, x, whole)
-    if not len(rest):
-        return y, Residual(parameters, inputs, None, *static)
-    return climb(y, rest)[0], Residual(parameters, inputs, y, *static)
+    spans, last = _spans(depth, segment)
+    x, inputs = jax.lax.scan(climb, x, spans)
+    y, layers = layer_stack.climb(parameters, last, x, layer)
+    return y, Residual(parameters, inputs, layers, *static)
 
 
 def backward(
@@ -107,22 +108,20 @@ def backward_with_updates(
 
 def _descended(residual: Residual, layers: Any, dy: jax.Array) -> tuple[Any, jax.Array]:
     dy = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
-    if residual.inputs is None:
+    if residual.layers is None:
         return layers, dy
 
-    def descend(above: Any, segment: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+    def descend(above: Any, segment: Any) -> tuple[Any, None]:
         (layers, dx), (span, x) = above, segment
         _, again = layer_stack.climb(layers.parameters, span, x, residual.layer)  # (1)
         return layer_stack.descend(layers, span, again, dx), None  # (2)
 
-    whole, rest = _spans(layer_stack.depth_of(residual.parameters), residual.segment)
-    above = (layers, dy)
-    if residual.rest is not None:
-        above, _ = descend(above, (rest, residual.rest))
-    return jax.lax.scan(descend, above, (whole, residual.inputs), reverse=True)[0]
+    spans, last = _spans(layer_stack.depth_of(residual.parameters), residual.segment)
+    above = layer_stack.descend(layers, last, residual.layers, dy)
+    return jax.lax.scan(descend, above, (spans, residual.inputs), reverse=True)[0]
 
 
-def _spans(depth: int, segment: int) -> tuple[Int[Array, "segments s"], Int[Array, " rest"]]:
-    """Return the places of the layers of all whole segments, and of the rest."""
-    places, rest = jnp.arange(depth), depth % segment
-    return places[: depth - rest].reshape(-1, segment), places[depth - rest :]
+def _spans(depth: int, segment: int) -> tuple[Int[Array, "segments s"], Int[Array, " last"]]:
+    """Return the places of the layers of all segments but the last, and of that one."""
+    places, last = jnp.arange(depth), (depth - 1) % segment + 1
+    return places[:-last].reshape(-1, segment), places[-last:]
