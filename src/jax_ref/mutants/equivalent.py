@@ -31,7 +31,6 @@ _SUMS = "preferred_element_type=op.wide_dtype(x.dtype),"
 _NONE_TO_WRITE = "Parameters of no layers are empty, and so are their gradients."
 _ONE_DEPTH = "All parameters have one first axis; another of them has it as well."
 _DEPTH = "return len(jax.tree.leaves(parameters)[{}])"
-_ONCE = "once = ({})[..., None]"
 _LATER = "place = place {} op.zero_after({}){}"
 _AS_IS = ".astype(place.dtype)"
 _COUNT = "parameters = len(jax.tree.leaves(own[{}], is_leaf=_absent))"
@@ -164,20 +163,13 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_TANH.format("(2 * u)"), _TANH.format("(-2 * u)"), _EVEN),
         (_TANH.format("(2 * u)"), _TANH.format("(-(2 * u))"), _EVEN),
     ),
-    "losses/distance.py": (
-        *(
-            (
-                "return jnp.where(once == 0, 0, once * e)",
-                mistake,
-                "Only where e is infinite do they differ: no check draws that, a test of its own "
-                "does.",
-            )
-            for mistake in ("return once * e", "return jnp.where(once == 1, 0, once * e)")
-        ),
-        *(
-            (_ONCE.format("slope / op.own(1.0, slope.dtype)"), _ONCE.format(mistake), "It is by 1.")
-            for mistake in ("slope", "slope * op.own(1.0, slope.dtype)")
-        ),
+    "losses/distance.py": tuple(
+        (
+            "return jnp.where(once == 0, 0, once * e)",
+            mistake,
+            "Only where e is infinite do they differ: no check draws that, a test of its own does.",
+        )
+        for mistake in ("return once * e", "return jnp.where(once == 1, 0, once * e)")
     ),
     "losses/focal.py": (
         ("negative = z < 0", "negative = z <= 0", "At z = 0 both are ½, as e is 1."),

@@ -33,6 +33,5 @@ def inverse(d: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
 
 def along(slope: Float[Array, "*batch"], e: Float[Array, "*batch n"]) -> Float[Array, "*batch n"]:
     """Return e times each sample's slope, formed once a sample; of a slope of 0 and ∞ that is 0."""
-    # Of what ends with a division XLA's CPU code writes out the result, and does not repeat it.
-    once = (slope / op.own(1.0, slope.dtype))[..., None]
+    once = op.again(slope)[..., None]
     return jnp.where(once == 0, 0, once * e)
