@@ -16,7 +16,7 @@ import numpy as np
 from jax_ref import naming
 from jax_ref.errors import CheckError
 from jax_ref.oracles.autodiff import is_differentiable
-from jax_ref.settings import expect_wrt
+from jax_ref.settings import cut_short, expect_wrt
 
 
 class Arguments:
@@ -135,8 +135,7 @@ def as_array(place: str, where: str, leaf: Any) -> Any:
 
 
 def _shown(leaf: Any) -> str:
-    text = repr(leaf).split("\n")[0]
-    return f"{type(leaf).__name__} {text[:40]}{'…' if len(text) > 40 else ''}"
+    return f"{type(leaf).__name__} {cut_short(leaf)}"
 
 
 def elsewhere(arrays: Sequence[Any], move: Callable[[Any], Any]) -> tuple[Any, ...]:

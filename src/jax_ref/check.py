@@ -16,7 +16,7 @@ read. Nothing global is changed: float64 is switched on inside, and off again.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,6 @@ from jax_ref.settings import FAIL_ABOVE, Level, Settings
 from jax_ref.subject import Pair, Rule, Subject
 from jax_ref.verdict import GradientMismatch, Report, Verdict
 
-LEVELS = get_args(Level)
 FEW = 0  # coordinates that are differenced of a large leaf where jax.grad sees every entry
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jax_ref.errors import CheckError
 
 Level = Literal["fast", "full"]
+LEVELS = get_args(Level)
 FAIL_ABOVE = 1e-10
 RESERVED = ("wrt", "name", "seed", "level", "tolerance", "raises")
 
@@ -46,16 +47,16 @@ class Settings:
           CheckError: one of them is not what it may be.
         """
         if not isinstance(name, str):
-            raise CheckError(place, "name", "a string", shown(name))
+            raise CheckError(place, "name", "a string", cut_short(name))
         if not is_whole(seed) or seed < 0:
-            raise CheckError(place, "seed", "a whole number of at least 0", shown(seed))
-        if not isinstance(level, str) or level not in get_args(Level):
-            raise CheckError(place, "level", "'fast' or 'full'", shown(level))
+            raise CheckError(place, "seed", "a whole number of at least 0", cut_short(seed))
+        if not isinstance(level, str) or level not in LEVELS:
+            raise CheckError(place, "level", "'fast' or 'full'", cut_short(level))
         if not is_number(tolerance) or not 0 <= tolerance < 1:
             expected = "a number of at least 0 and below 1"
-            raise CheckError(place, "tolerance", expected, shown(tolerance))
+            raise CheckError(place, "tolerance", expected, cut_short(tolerance))
         if not isinstance(raises, bool | np.bool):
-            raise CheckError(place, "raises", "True or False", shown(raises))
+            raise CheckError(place, "raises", "True or False", cut_short(raises))
         return cls(name, int(seed), level, float(tolerance), bool(raises))
 
 
@@ -69,7 +70,7 @@ def is_number(value: Any) -> bool:
     return is_whole(value) or isinstance(value, float | np.floating)
 
 
-def shown(value: Any) -> str:
+def cut_short(value: Any) -> str:
     """Return the first line of a value, cut short."""
     text = repr(value).split("\n")[0]
     return f"{text[:40]}…" if len(text) > 40 else text
@@ -94,7 +95,7 @@ def _position(place: str, one: Any, names: tuple[str, ...]) -> int:
     if is_whole(one) and 0 <= one < len(names):
         return int(one)
     expected = f"one of {', '.join(names)}, or a position below {len(names)}"
-    raise CheckError(place, "wrt", expected, shown(one))
+    raise CheckError(place, "wrt", expected, cut_short(one))
 
 
 def refuse_shared(

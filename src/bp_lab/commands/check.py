@@ -16,8 +16,8 @@ from bp_lab import rules
 from bp_lab.errors import FAILED, InputError
 from bp_lab.files import expect_a_place, write_json
 from jax_ref import Report, Row, Verdict, cases, page, processes
-from jax_ref.check import LEVELS
 from jax_ref.console import GLYPHS, STYLES
+from jax_ref.settings import LEVELS
 
 MANY = 24  # rows that are worth the start of processes
 COLUMNS = (

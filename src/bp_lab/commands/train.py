@@ -85,12 +85,9 @@ def run(settings: Mapping[str, Any], typed: set[str], out: Path | None, *, resum
 
 def _expect_of_model(model: str, settings: Mapping[str, Any], typed: set[str]) -> None:
     """Raise an InputError where a size was typed that the model does not have."""
-    having = {
-        name: [other for other, kind in models.table.items() if name in kind.sizes]
-        for name in sorted(typed & models.SIZES)
-    }
-    for name, others in having.items():
-        if settings[name] and model not in others:
+    for name in sorted(typed):
+        others = [other for other, kind in models.table.items() if name in kind.sizes]
+        if others and settings[name] and model not in others:
             expected = f"none for {model}, for it is of {', '.join(others)}"
             raise InputError("train", f"--{name}", expected, settings[name])
 

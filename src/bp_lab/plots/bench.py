@@ -53,10 +53,7 @@ def _ratios(axes: Any, rows: Sequence[Row], dtype: str) -> None:
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
     axes.axvline(1, color="0.3", linewidth=1)
     axes.set_yticks(places, labels, fontsize=7)
-    axes.set(
-        xscale="log",
-        xlabel="our time over that of jax.grad",
-    )
+    axes.set(xscale="log", xlabel="our time over that of jax.grad")
     axes.set_title(f"Ratios, {dtype}", loc="left")
     axes.margins(y=0.01)
     few_log_ticks(axes.xaxis)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from bp_lab.runs.config import Config
 
 ImageShape = tuple[int, int] | None
-SIZES = frozenset({"hidden", "channels"})
-"""The settings that say how large a model is; not every model has both."""
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from manual_bp.models.layers import Gradients, Update, Updates, at, gather
 
 NAME = "layer_stack"
 
-L = TypeVar("L", Gradients, Updates)
+Layers = TypeVar("Layers", Gradients, Updates)
 
 
 @op.residual
@@ -134,10 +134,12 @@ def run(parameters: Any, span: Int[Array, " s"], x: jax.Array, layer: Sequence[S
     return jax.lax.scan(one_up, x, span)[0]
 
 
-def descend(layers: L, span: Int[Array, " s"], kept: Kept, dx: jax.Array) -> tuple[L, jax.Array]:
+def descend(
+    layers: Layers, span: Int[Array, " s"], kept: Kept, dx: jax.Array
+) -> tuple[Layers, jax.Array]:
     """Return (layers, dx) below a span of layers: `layers` with what is made of their gradients."""
 
-    def one_down(above: tuple[L, jax.Array], of: tuple[Any, Kept]) -> tuple[Any, None]:
+    def one_down(above: tuple[Layers, jax.Array], of: tuple[Any, Kept]) -> tuple[Any, None]:
         (layers, dx), (place, kept) = above, of
         dtheta, dx = chain.backward(_whole(kept, at(layers.parameters, place)), dx)  # (1)
         return (layers.taken(place, dtheta, dx), dx), None
