@@ -14,9 +14,9 @@ before a gradient is checked. Results travel with the reports of the tests, from
 import argparse
 import itertools
 import shlex
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, no_type_check
+from typing import TYPE_CHECKING, Any, NoReturn, no_type_check
 
 import pytest
 
@@ -59,14 +59,20 @@ def gradient_cases(
     The tests are named op-dtype-shape, as `layer_norm-float32-5x3`.
 
     Args:
-      ops: by name; anything that the test can make use of, as a rule, or a rule and its primal.
-      dtypes: names or dtypes.
-      shapes: odd ones, not square, of several ranks, of size 1 and 0 find most.
-    """
-    import jax.numpy as jnp
+      ops: by name, at least one; anything that the test can make use of, as a rule, or a rule and
+        its primal.
+      dtypes: names or dtypes, floating or complex, at least one.
+      shapes: at least one; odd ones, not square, of several ranks, of size 1 and 0 find most.
 
-    names = [jnp.dtype(dtype).name for dtype in dtypes]
-    sizes = {_by(shape): tuple(shape) for shape in shapes} if shapes is not None else {"": ()}
+    Raises:
+      CheckError: one of them is not what it may be, or is empty, and no test would be run.
+    """
+    if not isinstance(ops, Mapping) or not ops or not all(isinstance(name, str) for name in ops):
+        _refuse("ops", "a dictionary of ops by name, at least one", ops)
+    names = [_dtype(one) for one in _several("dtypes", dtypes, "('float32', 'bfloat16')")]
+    sizes: dict[str, tuple[int, ...]] = {"": ()}
+    if shapes is not None:
+        sizes = dict(map(_size, _several("shapes", shapes, "((5, 3), (0, 4))")))
     cases = {
         "-".join(filter(None, (name, dtype, size))): GradientCase(name, op, dtype, sizes[size])
         for (name, op), dtype, size in itertools.product(ops.items(), names, sizes)
@@ -74,8 +80,41 @@ def gradient_cases(
     return pytest.mark.parametrize("case", cases.values(), ids=cases.keys())
 
 
-def _by(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
+def _several(argument: str, values: Any, example: str) -> Sequence[Any]:
+    given = () if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
+    if not given:
+        _refuse(argument, f"at least one, as {example}", values)
+    return given
+
+
+def _dtype(given: Any) -> str:
+    """Return the name of a dtype of which there are gradients."""
+    import jax.numpy as jnp
+
+    try:
+        dtype = jnp.dtype(given)
+    except TypeError:
+        dtype = None
+    if given is None or dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+        _refuse("dtypes", "floating or complex dtypes or their names", given)
+    return dtype.name
+
+
+def _size(given: Any) -> tuple[str, tuple[int, ...]]:
+    """Return how a shape is called in the name of a test, and the shape."""
+    from jax_ref.settings import is_whole
+
+    shape = given if isinstance(given, tuple | list) else (None,)
+    if not all(is_whole(size) and size >= 0 for size in shape):
+        _refuse("shapes", "shapes, tuples of whole numbers of at least 0", given)
+    return "x".join(map(str, shape)) or "scalar", tuple(map(int, shape))
+
+
+def _refuse(argument: str, expected: str, came: Any) -> NoReturn:
+    from jax_ref.errors import CheckError
+    from jax_ref.settings import cut_short
+
+    raise CheckError("gradient_cases", argument, expected, cut_short(came))
 
 
 class CheckGradient:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from manual_bp.op import complaint
+from manual_bp.op import complaint, wide_dtype
 
 
 def is_whole(value: object) -> bool:
@@ -96,6 +97,21 @@ def expect_positive(place: str, argument: str, value: Any) -> float:
     return expect_number(
         place, argument, value, "a finite number above 0", lambda n: 0 < n < math.inf
     )
+
+
+def expect_epsilon(place: str, value: Any, dtype: Any) -> float:
+    """Return ε, or raise a ValueError unless it is above 0 in what sums of the dtype are taken in.
+
+    One below the smallest normal number counts as 0 there, and a sum of 0 has no inverse.
+    """
+    epsilon = expect_positive(place, "epsilon", value)
+    sums = wide_dtype(dtype)
+    least = float(jnp.finfo(sums).tiny)
+    if epsilon < least:
+        raise ValueError(
+            complaint(place, "epsilon", f"at least {least:.1e}, the least of {sums}", repr(value))
+        )
+    return epsilon
 
 
 def expect_axis(place: str, array: jax.Array, value: Any) -> int:

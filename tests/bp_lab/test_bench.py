@@ -33,12 +33,17 @@ class Clock:
         return self.seconds[self.log.count(self.name) % len(self.seconds)]
 
 
-def test_sides_run_in_turn_after_a_warm_up() -> None:
+def test_sides_run_in_pairs_whose_first_is_drawn_after_a_warm_up() -> None:
     log: list[str] = []
     sides = Clock("a", [1.0, 2.0], log), Clock("b", [4.0], log)
-    times = measure.in_turn(*sides, Budget(least=3, most=4))
-    assert log == ["a", "b"] * (measure.WARM_UP + 4)
-    assert times.shape == (4, 2)
+    times = measure.in_turn(*sides, Budget(least=3, most=40))
+    warm_up, runs = log[: 2 * measure.WARM_UP], log[2 * measure.WARM_UP :]
+    assert warm_up == ["a", "b"] * measure.WARM_UP
+    pairs = list(zip(runs[::2], runs[1::2], strict=True))
+    assert len(pairs) == len(times) == 40
+    assert set(pairs) == {("a", "b"), ("b", "a")}
+    assert 10 < pairs.count(("a", "b")) < 30
+    assert set(times[:, 0]) == {1.0, 2.0}
     assert set(times[:, 1]) == {4.0}
 
 
@@ -55,6 +60,10 @@ def test_a_spread_is_of_the_ratios_of_pairs_not_of_the_sides() -> None:
 def test_the_fastest_side_is_that_of_the_least_median() -> None:
     sides = {"steady": Clock("s", [2.0]), "lucky once": Clock("l", [3.0, 3.0, 3.0, 0.1])}
     assert measure.fastest(sides, 5) == "steady"
+    log: list[str] = []
+    measure.fastest({"x": Clock("x", [1.0], log), "y": Clock("y", [2.0], log)}, 20)
+    pairs = list(zip(log[::2], log[1::2], strict=True))
+    assert set(pairs) == {("x", "y"), ("y", "x")}
     assert measure.fastest({"only": Clock("o", [1.0])}, 5) == "only"
 
 

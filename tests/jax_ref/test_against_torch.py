@@ -60,7 +60,7 @@ def has(name: str, sizes: Sizes, options: Options) -> bool:
 
 def without(name: str, args: Any, options: Options) -> tuple[Any, Options]:
     """Return arguments and options without those that PyTorch does not know."""
-    options = {k: v for k, v in options.items() if k not in ("recompute", "segment")}
+    options = {k: v for k, v in options.items() if k not in ("recompute", "segment", "unroll")}
     if name == "lstm":
         *layer, _peephole, projection, lengths = args
         return (*layer, None, projection, lengths), options

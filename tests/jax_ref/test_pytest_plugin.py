@@ -11,7 +11,7 @@ import pytest
 
 import jax_ref
 import sample_reports
-from jax_ref import GradientMismatch, Report, check, model
+from jax_ref import CheckError, GradientMismatch, Report, check, model
 from jax_ref.pytest_plugin import CHECKED, CheckGradient, gradient_cases
 
 pytest_plugins = ("pytester",)
@@ -247,6 +247,42 @@ CALLS = {
     "check_op": lambda check, **keywords: check.op("op", "reference", **keywords),
     "check_rule": lambda check, **keywords: check.rule("rule", **keywords),
 }
+
+
+@pytest.mark.parametrize(
+    ("argument", "given", "came"),
+    [
+        ("ops", {}, "{}"),
+        ("ops", [np.sin], "[<ufunc 'sin'>]"),
+        ("ops", {1: np.sin}, "{1: <ufunc 'sin'>}"),
+        ("dtypes", (), "()"),
+        ("dtypes", "float32", "'float32'"),
+        ("dtypes", jnp.float32, "<class 'jax.numpy.float32'>"),
+        ("dtypes", ("float31",), "'float31'"),
+        ("dtypes", (None,), "None"),
+        ("dtypes", ("int32",), "'int32'"),
+        ("shapes", (), "()"),
+        ("shapes", 3, "3"),
+        ("shapes", (5, 3), "5"),
+        ("shapes", ("53",), "'53'"),
+        ("shapes", ((5, -1),), "(5, -1)"),
+        ("shapes", ((5, True),), "(5, True)"),
+        ("shapes", ((5, 2.0),), "(5, 2.0)"),
+    ],
+)
+def test_cases_of_what_no_test_can_be_run(argument: str, given: Any, came: str) -> None:
+    arguments: dict[str, Any] = {"ops": {"sin": np.sin}, "dtypes": ("float32",), "shapes": None}
+    with pytest.raises(CheckError) as caught:
+        gradient_cases(**{**arguments, argument: given})
+    said = str(caught.value)
+    assert said.startswith(f"gradient_cases: {argument}: expected ")
+    assert said.endswith(f", got {came}")
+
+
+def test_numbers_of_numpy_are_shapes() -> None:
+    mark = gradient_cases({"sin": np.sin}, (jnp.bfloat16,), [[np.int64(5), 3]]).mark
+    assert list(mark.kwargs["ids"]) == ["sin-bfloat16-5x3"]
+    assert [one.shape for one in mark.args[1]] == [(5, 3)]
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -443,7 +443,9 @@ def name_of(op: Any) -> str:
 
 def _values_of(stage: Any) -> dict[str, Any]:
     """Return the settings of a stage without those of what is kept, which change no value."""
-    return {name: of for name, of in stage.settings if name not in ("recompute", "segment")}
+    return {
+        name: of for name, of in stage.settings if name not in ("recompute", "segment", "unroll")
+    }
 
 
 def bidirectional(

@@ -122,6 +122,44 @@ def test_a_segment_has_as_many_steps_as_the_cache_holds_or_divides_them(
     assert residual.segment == steps
 
 
+@pytest.mark.parametrize(
+    ("batch", "t", "h", "steps"),
+    [
+        (2**7, 28, 2**8, 7),
+        (2**6, 64, 2**9, 8),
+        (2**4, 64, 2**10, 8),
+        (2**8, 64, 2**8, 4),
+        (2**13, 3, 2**5, 1),
+        (2**7 - 1, 28, 2**8, 1),
+        (2**5, 256, 2**7, 1),
+    ],
+)
+def test_an_iteration_has_several_steps_where_each_has_much_to_multiply(
+    batch: int, t: int, h: int, steps: int, without_annotations: None
+) -> None:
+    _, residual = jax.eval_shape(manual_bp.rnn.forward, *layer("rnn", batch, t, h=h))
+    assert residual.unroll == steps
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_both_loops_have_as_many_steps_in_an_iteration_as_are_said(
+    steps: int, without_annotations: None
+) -> None:
+    args = layer("rnn", t=5)
+    y, residual = manual_bp.rnn.forward(*args, unroll=steps)
+    forward = jax.make_jaxpr(partial(manual_bp.rnn.forward, unroll=steps))(*args)
+    backward = jax.make_jaxpr(manual_bp.rnn.backward)(residual, y)
+    for program in (forward, backward):
+        assert f"unroll={steps}\n" in str(program)
+
+
+@pytest.mark.usefixtures("without_annotations")
+def test_an_iteration_of_no_step_is_refused() -> None:
+    assert complaint(ValueError, manual_bp.rnn.forward, *layer("rnn"), unroll=0) == (
+        "rnn: unroll: expected a whole number of at least 1, got 0"
+    )
+
+
 @every_cell
 def test_no_step_passes_the_states_through(name: str) -> None:
     args = layer(name, t=0)

@@ -47,6 +47,21 @@ def test_numbers_are_finite_unless_said_otherwise() -> None:
 
 
 @pytest.mark.usefixtures("without_annotations")
+def test_an_epsilon_is_one_where_sums_are_taken() -> None:
+    least = float(np.finfo(np.float32).tiny)
+    for dtype in (jnp.float32, jnp.bfloat16, jnp.float16):
+        assert setting.expect_epsilon("here", np.float64(least), dtype) == least
+        assert message(ValueError, setting.expect_epsilon, "here", 1e-40, dtype) == (
+            "here: epsilon: expected at least 1.2e-38, the least of float32, got 1e-40"
+        )
+    assert setting.expect_epsilon("here", 1e-40, jnp.float64) == 1e-40
+    for wrong in (0, math.nan, "a"):
+        assert message(ValueError, setting.expect_epsilon, "here", wrong, jnp.float64) == (
+            f"here: epsilon: expected a finite number above 0, got {wrong!r}"
+        )
+
+
+@pytest.mark.usefixtures("without_annotations")
 def test_several_numbers_are_a_list_a_tuple_or_an_array() -> None:
     for given in ([1, 2], (1, 2), np.array([1, 2])):
         taken = setting.expect_wholes("here", "k", given, 2, "two numbers")

@@ -1,7 +1,9 @@
 """Two ways to compute one thing, timed in turn.
 
-Both run in turn, A B A B …, each output waited for; the figure is the median of the ratios of
-neighbours, so that a machine whose speed drifts slows both sides alike.
+Both run in pairs, each output waited for; the figure is the median of the ratios of pairs, so that
+a machine whose speed drifts slows both sides alike. Which side begins a pair is drawn: a side that
+always ran behind the other would have the cache, and the memory, as the other leaves it. It is
+drawn alike in every run.
 """
 
 import time
@@ -64,23 +66,28 @@ def in_turn(first: Side, second: Side, budget: Budget, pause: float = 0.0) -> np
     for _ in range(WARM_UP):
         for side in sides:
             side.run()
-    times: list[list[float]] = []
+    times: list[np.ndarray] = []
+    draw = np.random.default_rng(0)
     end = time.perf_counter() + budget.seconds
     while len(times) < budget.least or (len(times) < budget.most and time.perf_counter() < end):
-        pair = []
-        for side in sides:
+        pair = np.empty(2)
+        for place in draw.permutation(2):
             if pause:
                 time.sleep(pause)
-            pair.append(side.run())
+            pair[place] = sides[place].run()
         times.append(pair)
     return np.asarray(times)
 
 
 def fastest(sides: Mapping[str, Side], rounds: int) -> str:
-    """Return the name of the side that takes the least time, all run in turn."""
+    """Return the name of the side that takes the least time, all run in turn, in drawn order."""
     if len(sides) == 1:
         return next(iter(sides))
     for side in sides.values():
         side.run()
-    times = [[side.run() for side in sides.values()] for _ in range(rounds)]
-    return list(sides)[int(np.median(times, 0).argmin())]
+    names, draw = list(sides), np.random.default_rng(0)
+    times = np.empty((rounds, len(names)))
+    for taken in times:
+        for place in draw.permutation(len(names)):
+            taken[place] = sides[names[place]].run()
+    return names[int(np.median(times, 0).argmin())]

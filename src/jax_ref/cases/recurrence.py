@@ -76,7 +76,7 @@ def _rnn_masked(rng: np.random.Generator, **sizes: int) -> tuple[Any, ...]:
 RNN_OPTIONS: tuple[Options, ...] = (
     {"activation": "tanh"},
     {"activation": "relu", "segment": 2},
-    {"activation": "relu", "slope_at_zero": 0.0, "recompute": True},
+    {"activation": "relu", "slope_at_zero": 0.0, "recompute": True, "unroll": 2},
 )
 SEGMENTS = ({"segment": 1},)
 AGAIN = ({"segment": 1, "recompute": True},)
@@ -91,9 +91,13 @@ def _values_of(reference: Callable[..., Any]) -> Callable[..., Any]:
     """Return the reference without the settings of what is kept, which change no value."""
 
     def values(
-        *args: Any, recompute: bool = False, segment: int | None = None, **settings: Any
+        *args: Any,
+        recompute: bool = False,
+        segment: int | None = None,
+        unroll: int | None = None,
+        **settings: Any,
     ) -> Any:
-        del recompute, segment
+        del recompute, segment, unroll
         return reference(*args, **settings)
 
     return values

@@ -42,6 +42,8 @@ _TAPS_ARE_RIGHT = "A product for each tap is right in any case; where it is fast
 _FORMED_AGAIN = "What is not kept is formed again, and is the same: only the memory differs."
 
 _OF_CELL = "return sequence.choose(mask, new, h), ({}, y)"
+_SETTINGS_OF_RNN = "x, h0, dtype, segment = residual.x, residual.h0, residual.x.dtype, residual.{}"
+_LOOP_OF_RNN = "dh, delta = jax.lax.scan(step, dh, inputs, reverse=True, unroll=residual.{})"
 _OF_LSTM = "return (h, c), ({}, c, sequence.choose(mask, new_h, 0.0))"
 _TAPS = "return groups {} {} or {} {} {}"
 _ONE_GROUP = "if groups == {}:"
@@ -270,9 +272,21 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
         (_OF_LSTM.format("None if recompute else u"), _OF_LSTM.format(kept), _FORMED_AGAIN)
         for kept in ("u if recompute else None", "None", "u")
     ),
-    "recurrence/rnn.py": tuple(
-        (_OF_CELL.format("None if recompute else u"), _OF_CELL.format(kept), _FORMED_AGAIN)
-        for kept in ("u if recompute else None", "None", "u")
+    "recurrence/rnn.py": (
+        *(
+            (_OF_CELL.format("None if recompute else u"), _OF_CELL.format(kept), _FORMED_AGAIN)
+            for kept in ("u if recompute else None", "None", "u")
+        ),
+        (
+            _SETTINGS_OF_RNN.format("segment"),
+            _SETTINGS_OF_RNN.format("unroll"),
+            "How many steps are taken together changes no value.",
+        ),
+        (
+            _LOOP_OF_RNN.format("unroll"),
+            _LOOP_OF_RNN.format("segment"),
+            "How many steps an iteration has changes no value.",
+        ),
     ),
 }
 

@@ -67,7 +67,7 @@ def forward(
         over no samples.
     """
     prediction, target = op.floating(NAME, prediction=prediction, target=target)
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, prediction.dtype)
     reductions.expect_pair(NAME, "prediction", "target", prediction, target, reduction)
     a, ra = _normalised(op.wide(prediction), epsilon)
     b, rb = _normalised(op.wide(target), epsilon)

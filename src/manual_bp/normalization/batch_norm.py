@@ -106,7 +106,7 @@ def forward(
     momentum = setting.expect_number(
         NAME, "momentum", momentum, "a number in [0, 1]", lambda momentum: 0 <= momentum <= 1
     )
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, x.dtype)
     if training:
         moments, new = _batch(op.wide(x), old, momentum, epsilon)
     else:

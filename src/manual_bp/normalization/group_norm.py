@@ -82,7 +82,7 @@ def forward(
     groups = setting.expect_whole(NAME, "groups", groups, 1, expected)
     if x.shape[-1] % groups:
         raise ValueError(op.complaint(NAME, "groups", expected, groups))
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, x.dtype)
     places = tuple(range(1, x.ndim - 1))
     moments = shared.moments_by(lambda of: _mean(of.sum(places), x, groups), op.wide(x), epsilon)
     y = shared.affine(shared.standardise(x, moments), scale, bias)

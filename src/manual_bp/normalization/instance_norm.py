@@ -61,7 +61,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 3, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, x.dtype)
     moments = shared.moments(op.wide(x), range(1, x.ndim - 1), epsilon)
     y = shared.affine(shared.standardise(x, moments), scale, bias)
     return y.astype(x.dtype), Residual(x, moments, scale, bias is not None)

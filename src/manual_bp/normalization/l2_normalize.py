@@ -45,7 +45,7 @@ def forward(
     """
     (x,) = op.floating(NAME, x=x)
     axis = setting.expect_axis(NAME, x, axis)
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, x.dtype)
     rnorm = 1 / jnp.sqrt((op.wide(x) ** 2).sum(axis, keepdims=True) + epsilon)
     return (op.wide(x) * rnorm).astype(x.dtype), Residual(x, rnorm, axis)
 

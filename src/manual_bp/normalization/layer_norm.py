@@ -60,7 +60,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 1, None)
     scale, bias = shared.features(NAME, x, scale=scale, bias=bias)
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, x.dtype)
     moments = shared.moments_by(shared.row_mean, op.wide(x), epsilon)
     y = shared.affine(shared.standardise(x, moments), scale, bias)
     return y.astype(x.dtype), Residual(x, moments, scale, bias is not None)

@@ -54,7 +54,7 @@ def forward(
     (x,) = op.floating(NAME, x=x)
     op.expect_rank(NAME, "x", x, 1, None)
     (scale,) = shared.features(NAME, x, scale=scale)
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, x.dtype)
     rrms = 1 / jnp.sqrt(shared.row_mean(op.wide(x) ** 2) + epsilon)
     y = shared.affine(op.wide(x) * rrms, scale, None)
     return y.astype(x.dtype), Residual(x, rrms, scale)

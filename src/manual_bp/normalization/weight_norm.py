@@ -51,7 +51,7 @@ def forward(
     v, g = op.floating(NAME, v=v, g=g)
     op.expect_rank(NAME, "v", v, 1, None)
     op.expect_shape(NAME, "g", g, v.shape[-1:], f"for v of shape {v.shape}")
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, v.dtype)
     rnorm = 1 / jnp.sqrt((op.wide(v) ** 2).sum(tuple(range(v.ndim - 1))) + epsilon)
     W = op.wide(v) * shared.over(rnorm * op.wide(g), v)
     return W.astype(v.dtype), Residual(v, g, rnorm)

@@ -141,7 +141,7 @@ def forward(
     lengths = sequence.expect_lengths(NAME, lengths, x)
     segment = sequence.expect_segment(NAME, segment, x, W)
     x = sequence.without_padding(x, lengths)
-    epsilon = setting.expect_positive(NAME, "epsilon", epsilon)
+    epsilon = setting.expect_epsilon(NAME, epsilon, x.dtype)
     W_wide, U_wide = op.wide(W), op.wide(U)
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:

@@ -45,6 +45,10 @@ from manual_bp.recurrence import sequence
 NAME = "rnn"
 Activation = Literal["tanh", "relu"]
 
+# Below as many multiplications with U in a step, several steps in an iteration take longer.
+MUCH = 2**23
+MOST_UNROLLED = 8
+
 
 @op.residual
 class Residual:
@@ -61,6 +65,7 @@ class Residual:
     segment: int = op.static()
     activation: Activation = op.static()
     slope_at_zero: float = op.static()
+    unroll: int = op.static()
 
 
 def forward(
@@ -75,6 +80,7 @@ def forward(
     slope_at_zero: float = 1.0,
     recompute: bool = False,
     segment: int | None = None,
+    unroll: int | None = None,
 ) -> tuple[tuple[Float[Array, "batch t h"], Float[Array, "batch h"]], Residual]:
     """Return the outputs and the final state, (ys, h_T), and the residual.
 
@@ -90,11 +96,13 @@ def forward(
       recompute: whether the backward forms the pre-activations again, and none is kept.
       segment: steps that the backward takes together, at least 1; None for as many as the cache
         holds.
+      unroll: steps in one iteration of a loop, at least 1; None for a segment's, but at most 8,
+        where a step has much to multiply, and 1 where it has not.
 
     Raises:
       TypeError: an argument is not floating, the dtypes differ, or `lengths` are no integers.
       ValueError: the shapes do not fit, a length is out of range, `activation` is unknown, or
-        `segment` is below 1.
+        `segment` or `unroll` is below 1.
     """
     x, h0, W, U = op.floating(NAME, x=x, h0=h0, W=W, U=U)
     setting.expect_choice(NAME, "activation", activation, ("tanh", "relu"))
@@ -105,6 +113,7 @@ def forward(
     b = sequence.optional(NAME, "b", b, x, (hidden,), f"for W of shape {W.shape}")
     lengths = sequence.expect_lengths(NAME, lengths, x)
     segment = sequence.expect_segment(NAME, segment, x, W)
+    unroll = _expect_unroll(unroll, h0, segment)
     x = sequence.without_padding(x, lengths)
     W_wide, U_wide = op.wide(W), op.wide(U)
 
@@ -116,11 +125,18 @@ def forward(
         return sequence.choose(mask, new, h), (None if recompute else u, y)
 
     inputs = (sequence.by_time(x), sequence.active(lengths, x.shape[1]))
-    h_T, (u, y) = jax.lax.scan(step, op.wide(h0), inputs)
+    h_T, (u, y) = jax.lax.scan(step, op.wide(h0), inputs, unroll=unroll)
     ys = y.transpose(1, 0, 2)
-    settings = (segment, activation, slope_at_zero)
+    settings = (segment, activation, slope_at_zero, unroll)
     residual = Residual(x, h0, W, U, b, u, ys, lengths, *settings)
     return (ys.astype(x.dtype), h_T.astype(x.dtype)), residual
+
+
+def _expect_unroll(unroll: int | None, h0: jax.Array, segment: int) -> int:
+    if unroll is not None:
+        return setting.expect_whole(NAME, "unroll", unroll, 1)
+    batch, hidden = h0.shape
+    return min(segment, MOST_UNROLLED) if batch * hidden**2 >= MUCH else 1
 
 
 def backward(
@@ -157,7 +173,8 @@ def backward(
             slope = logistic.tanh_slope(u)  # (8)
         else:
             slope = jnp.heaviside(u, residual.slope_at_zero)
-        dh, delta = jax.lax.scan(step, dh, (dys, slope, masks), reverse=True)
+        inputs = (dys, slope, masks)
+        dh, delta = jax.lax.scan(step, dh, inputs, reverse=True, unroll=residual.unroll)
         dW = sequence.outer(x, delta)  # (5)
         # Beyond the lengths δ is 0.
         dU = sequence.outer(previous, delta)  # (6)
