@@ -64,7 +64,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from manual_bp import logistic
+from manual_bp import elementary, logistic
 from manual_bp.elementwise import Elementwise, as_kept, keep_u, widened
 
 
@@ -130,7 +130,7 @@ leaky_relu = Elementwise(
 softplus = Elementwise(
     name="softplus",
     formula="y = ln(1+e^u);  y' = σ(u)",
-    value=lambda u: jnp.maximum(u, 0) + jnp.log1p(jnp.exp(-jnp.abs(u))),
+    value=lambda u: jnp.maximum(u, 0) + elementary.log1p(jnp.exp(-jnp.abs(u))),
     keep=keep_u,
     slope=partial(widened, logistic.sigmoid),
 )
@@ -138,7 +138,7 @@ softplus = Elementwise(
 log_sigmoid = Elementwise(
     name="log_sigmoid",
     formula="y = −ln(1+e^(−u));  y' = σ(−u)",
-    value=lambda u: jnp.minimum(u, 0) - jnp.log1p(jnp.exp(-jnp.abs(u))),
+    value=lambda u: jnp.minimum(u, 0) - elementary.log1p(jnp.exp(-jnp.abs(u))),
     keep=keep_u,
     slope=partial(widened, lambda u: logistic.sigmoid(-u)),
 )
@@ -161,7 +161,7 @@ squared_relu = Elementwise(
 
 
 def _exponential(u: jax.Array, alpha: float) -> jax.Array:
-    return jnp.where(u >= 0, u, alpha * jnp.expm1(jnp.minimum(u, 0)))
+    return jnp.where(u >= 0, u, alpha * elementary.expm1(jnp.minimum(u, 0)))
 
 
 def _exponential_slope(u: jax.Array, alpha: float) -> jax.Array:
@@ -181,7 +181,9 @@ elu = Elementwise(
 celu = Elementwise(
     name="celu",
     formula="y = u if u ≥ 0 else α (e^(u/α)−1);  y' = 1 if u ≥ 0 else e^(u/α)",
-    value=lambda u, alpha: jnp.where(u >= 0, u, alpha * jnp.expm1(jnp.minimum(u, 0) / alpha)),
+    value=lambda u, alpha: jnp.where(
+        u >= 0, u, alpha * elementary.expm1(jnp.minimum(u, 0) / alpha)
+    ),
     keep=keep_u,
     slope=partial(widened, lambda u, alpha: jnp.exp(jnp.minimum(u, 0) / alpha)),
     defaults=(("alpha", 1.0),),

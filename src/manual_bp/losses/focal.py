@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from manual_bp import op, setting
+from manual_bp import elementary, op, setting
 from manual_bp.losses import reduction as reductions
 from manual_bp.losses.reduction import Reduction
 
@@ -45,7 +45,7 @@ def _both(z: jax.Array, gamma: float) -> tuple[jax.Array, jax.Array, jax.Array, 
     """Return p, q, f(z) and f(−z)."""
     e = jnp.exp(-jnp.abs(z))
     likely = 1 / (1 + e)
-    unlikely, spread = e * likely, jnp.log1p(e)
+    unlikely, spread = e * likely, elementary.log1p(e)
     negative = z < 0
     p, q = jnp.where(negative, unlikely, likely), jnp.where(negative, likely, unlikely)
     minus_ln_p, minus_ln_q = jnp.maximum(-z, 0) + spread, jnp.maximum(z, 0) + spread
