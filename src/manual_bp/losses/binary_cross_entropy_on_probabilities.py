@@ -6,7 +6,7 @@ Forward  ℓ = −Σ [t ln p + (1−t) ln(1−p)],   0 · ln 0 = 0              
          0 · √(p (1−p)) is added, which is 0 where p is a probability, and NaN elsewhere.
 Derive   ∂ℓ/∂p = −t/p + (1−t)/(1−p),   ∂ℓ/∂t = −ln p + ln(1−p)
   (1) dp = dℓ [(1−t)/(1−p) − t/p]
-  (2) dt = dℓ [ln(1−p) − ln p]
+  (2) dt = dℓ [ln(1−p) − ln p] = dℓ ln ((1−p)/p)
          Behind a sigmoid, p' = p (1−p) makes of (1) the p − t of `binary_cross_entropy`.
 Saved    p, t.      Kinks   none inside (0, 1).
 Edges    At p = 0 with t = 0, and at p = 1 with t = 1, a term is 0/0; it belongs to 0 · ln 0 = 0 and
@@ -90,5 +90,5 @@ def backward(
     p, t = _inside(residual.probabilities), op.wide(residual.targets)
     dl = reductions.per_sample(NAME, dy, residual.reduction, batch, dtype)
     dp = dl * (_weighted(1 - t, 1 / (1 - p)) - _weighted(t, 1 / p))  # (1)
-    dt = dl * (jnp.log1p(-p) - jnp.log(p))  # (2)
+    dt = dl * jnp.log((1 - p) / p)  # (2)
     return dp.astype(dtype), dt.astype(dtype)
