@@ -26,7 +26,8 @@ MEMBERS = {
     *("nn", "__dict__", "_src"),
 }
 ALLOWED = {
-    *("collections", "dataclasses", "functools", "itertools", "math", "types", "typing"),
+    *("collections", "dataclasses", "decimal", "functools", "itertools", "math", "types"),
+    "typing",
     *("jax", "jaxtyping", "manual_bp", "numpy", "optax"),
 }
 HIDDEN = ("jax.nn", "jax._src", "jax.interpreters", "jax.experimental.jet", "jax.test_util")

@@ -1,9 +1,9 @@
 """ln(1+e) and e^u − 1 where they are wanted, for less than those cost that hold everywhere.
 
-Forward  (1) ln(1+e) = e − e² q(e),   0 ≤ e ≤ 1
-         q is the polynomial through (e − ln(1+e))/e² at Chebyshev's nodes, in powers of e − ½. That
-         function has its singularity at −1, so a degree more leaves 1/(3+√8) of the error.
-         (2) e^u − 1 = u + u²/2! + u³/3! + …,   −1 ≤ u ≤ 0
+Forward  With q the polynomial through (e − ln(1+e))/e² at Chebyshev's nodes, in powers of e − ½,
+  (1) ln(1+e) = e − e² q(e),   0 ≤ e ≤ 1
+         That function has its singularity at −1, so a degree more leaves 1/(3+√8) of the error.
+  (2) e^u − 1 = u + u²/2! + u³/3! + …,   −1 ≤ u ≤ 0
          Below −1 the difference loses no digit.
 Error    Of either at most 2.3 times a half unit of the last place, in float32 and in float64.
 Form     XLA's CPU code fuses no exponential with what takes it more than 15 times, but writes it
