@@ -83,7 +83,7 @@ def gradient_cases(
 def _several(argument: str, values: Any, example: str) -> Sequence[Any]:
     given = () if isinstance(values, str) or not isinstance(values, Iterable) else tuple(values)
     if not given:
-        _refuse(argument, f"at least one, as {example}", values)
+        _refuse(argument, f"a sequence of at least one, as {example}", values)
     return given
 
 
