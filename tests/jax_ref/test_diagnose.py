@@ -55,6 +55,20 @@ def test_a_sign_of_some_entries_is_not_one_of_all() -> None:
     assert "3" in says
 
 
+@pytest.mark.parametrize(
+    ("repeated", "said"),
+    [([1], "row 1 of axis 0"), ([1, 4], "rows 1, 4 of axis 0")],
+)
+def test_rows_that_were_overwritten_are_counted(repeated: list[int], said: str) -> None:
+    ids = np.asarray([0, 2, 3, *repeated, *repeated])
+    dy = numbers(len(ids), N)
+    hand, truth = np.zeros((ROWS, N)), np.zeros((ROWS, N))
+    np.add.at(truth, ids, dy)
+    hand[ids] = dy
+    _, says = first(hand, truth, primals={"ids": ids}, cotangents={"dy": dy})
+    assert says == f"repeated index overwritten, not accumulated: {said}, which ids repeats"
+
+
 def test_a_transpose_of_a_square_matrix() -> None:
     square = numbers(N, N)
     assert first(square.T, square)[0] is Kind.PERMUTED

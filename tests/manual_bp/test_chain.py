@@ -35,6 +35,21 @@ def test_no_stages_pass_everything_through() -> None:
     assert dparameters == cotangents == ()
 
 
+@pytest.mark.parametrize("stages", [(), (Stage(manual_bp.tanh),)])
+def test_a_cotangent_that_is_not_of_the_output_is_refused(stages: tuple[Stage, ...]) -> None:
+    _, residual = chain.forward([()] * len(stages), random(3), stages=stages)
+    with pytest.raises(ValueError, match="chain") as caught:
+        chain.backward(residual, random(2))
+    assert str(caught.value) == "chain: dy: expected shape (3,) of y, got (2,)"
+    with pytest.raises(TypeError, match="chain: dy: expected float64, the dtype of y, got"):
+        chain.backward(residual, jnp.ones(3, jnp.float32))
+
+
+def test_no_stages_take_no_whole_numbers(without_annotations: None) -> None:
+    with pytest.raises(TypeError, match="chain: x: expected"):
+        chain.forward((), jnp.arange(3), stages=())
+
+
 def test_each_stage_is_fed_by_the_one_before_and_every_cotangent_is_given_back() -> None:
     x, W, b, dy = random(5, 3), random(3, 4, seed=1), random(4, seed=2), random(5, 4, seed=3)
     settings = (("slope_at_zero", 0.0),)

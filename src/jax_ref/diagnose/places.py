@@ -52,6 +52,12 @@ def _listed(places: Numbers) -> str:
     return ", ".join(str(index) for index in indices) + more
 
 
+def _numbered(indices: Numbers, axis: int, rank: int) -> str:
+    """Return some indices of one axis in words."""
+    one, many = ("row", "rows") if axis == 0 and rank > 1 else ("index", "indices")
+    return f"{one if indices.size == 1 else many} {runs(indices)} of axis {axis}"
+
+
 def _slices(places: Numbers, among: Numbers) -> str:
     """Return the slices of one axis, or the triangle, that a mask fills; empty otherwise."""
     for axis, size in enumerate(places.shape):
@@ -59,8 +65,7 @@ def _slices(places: Numbers, among: Numbers) -> str:
         touched, full = places.any(others), (places == among).all(others)
         filled = np.flatnonzero(touched)
         if full[filled].all() and filled.size < size:
-            one, many = ("row", "rows") if axis == 0 and places.ndim > 1 else ("index", "indices")
-            return f"{one if filled.size == 1 else many} {runs(filled)} of axis {axis}"
+            return _numbered(filled, axis, places.ndim)
     if places.ndim > 1:
         rows, columns = (np.arange(size) for size in places.shape[-2:])
         below = rows[:, None] >= columns
@@ -172,13 +177,13 @@ def _repeated(name: str, difference: Difference, axis: int, counts: Numbers) -> 
     """Return the explanation of slices that were overwritten, or averaged, not accumulated."""
     wrong = difference.wrong
     touched = np.flatnonzero(wrong.any(tuple(a for a in range(wrong.ndim) if a != axis)))
-    rows = f"{'rows' if wrong.ndim > 1 else 'indices'} {runs(touched)} of axis {axis}"
+    repeated = _numbered(touched, axis, wrong.ndim)
     shape = tuple(-1 if a == axis else 1 for a in range(wrong.ndim))
     mended = difference.hand * np.maximum(counts, 1).reshape(shape)
     if difference.count >= ENOUGH and difference.left(mended) <= difference.exact:
-        says = f"repeated index averaged, not accumulated: {rows}, which {name} repeats"
+        says = f"repeated index averaged, not accumulated: {repeated}, which {name} repeats"
         return Explanation(Kind.BATCH_SUM, says, 0.0, 1.0, None)
-    says = f"repeated index overwritten, not accumulated: {rows}, which {name} repeats"
+    says = f"repeated index overwritten, not accumulated: {repeated}, which {name} repeats"
     return Explanation(Kind.PART_ZERO, says, 0.0, 1.5, None)
 
 

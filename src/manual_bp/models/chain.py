@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from manual_bp import op
 
+NAME = "chain"
 Parameters = tuple[Any, ...]
 
 
@@ -31,10 +32,12 @@ class Stage:
 
 @op.residual
 class Residual:
-    """The residual of every stage."""
+    """The residual of every stage; the shape and dtype are y's."""
 
     stages: tuple[Any, ...]
     ops: tuple[Stage, ...] = op.static()
+    shape: tuple[int, ...] = op.static()
+    dtype: Any = op.static()
 
 
 def forward(
@@ -49,16 +52,19 @@ def forward(
       stages: the ops in order; none at all gives y = x.
 
     Raises:
+      TypeError: there are no stages, and `x` is not floating.
       ValueError: there are not as many sets of parameters as stages.
     """
     if len(parameters) != len(stages):
         expected = f"one set for each of {len(stages)} stages"
-        raise ValueError(op.complaint("chain", "parameters", expected, len(parameters)))
+        raise ValueError(op.complaint(NAME, "parameters", expected, len(parameters)))
+    if not stages:
+        (x,) = op.floating(NAME, x=x)
     residuals = []
     for stage, theta in zip(stages, parameters, strict=True):
         x, residual = stage.op.forward(x, *theta, **dict(stage.settings))
         residuals.append(residual)
-    return x, Residual(tuple(residuals), tuple(stages))
+    return x, Residual(tuple(residuals), tuple(stages), x.shape, x.dtype)
 
 
 def backward(
@@ -73,7 +79,8 @@ def backward_with_cotangents(
     residual: Residual, dy: Float[Array, "..."]
 ) -> tuple[tuple[Parameters, ...], Float[Array, "..."], tuple[Float[Array, "..."], ...]]:
     """Return (dparameters, dx, cotangents), the last with ∂L/∂xˡ of every stage's output."""
-    dx, dparameters, cotangents = dy, [], []
+    dx = op.expect_cotangent(NAME, dy, residual.shape, residual.dtype)
+    dparameters, cotangents = [], []
     for stage, saved in zip(reversed(residual.ops), reversed(residual.stages), strict=True):
         cotangents.append(dx)
         dx, *dtheta = stage.op.backward(saved, dx)  # (1)
