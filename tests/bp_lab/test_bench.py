@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bp_lab.bench import checker, compare, flops, measure, models, ops
+from bp_lab.bench import checker, compare, flops, measure, models, ops, products
 from bp_lab.bench.measure import Budget, Spread
 from bp_lab.bench.program import Program
 from bp_lab.bench.row import Row, geometric_mean, geometric_means, memory_ratio
@@ -146,6 +146,41 @@ def test_the_products_of_a_training_step_are_those_counted_by_hand() -> None:
     assert program.product_flops() == 2 * 16 * (2 * first + 3 * second + 3 * third)
 
 
+@pytest.mark.parametrize("model", ["mlp", "rnn", "lstm", "gru"])
+def test_the_products_alone_are_those_of_the_step(model: str) -> None:
+    chosen = replace(next(m for m in models.MODELS if m.config.model == model), batch=8)
+    alone = products.of_step(model, chosen.initial()[0], chosen.data()[0])
+    step = models.by_autodiff(models.peers.table[model][0], chosen)
+    assert {program.product_flops() for program in alone.values()} == {step.product_flops()}
+
+
+def test_the_products_alone_depend_on_each_other_as_in_the_step() -> None:
+    rng = np.random.default_rng(0)
+    W, U, V, x = (jnp.asarray(rng.standard_normal(s)) for s in ((3, 4), (4, 4), (4, 2), (5, 6, 3)))
+    weights = [x[0, :, :].T @ x[0], U[:3], V]
+
+    def of_layers(weights: Any) -> Any:
+        return jnp.sum((x[:, 0] @ weights[0] @ weights[1] @ weights[2]) ** 2) / 2
+
+    def of_recurrent(U: Any, V: Any) -> Any:
+        h = jnp.broadcast_to(x[:, 0, :1], (5, 4))
+        for _ in range(6):
+            h = h @ U
+        return jnp.sum((h @ V) ** 2) / 2
+
+    for came, wanted in zip(
+        products.of_layers(weights, x[:, 0]), jax.grad(of_layers)(weights), strict=True
+    ):
+        np.testing.assert_allclose(came, wanted, rtol=1e-12)
+    _, _, *came = products.of_recurrent(W, U, V, x, unroll=4)
+    for one, wanted in zip(came, jax.grad(of_recurrent, (0, 1))(U, V), strict=True):
+        np.testing.assert_allclose(one, wanted, rtol=1e-10)
+
+
+def test_other_models_have_no_products_alone() -> None:
+    assert products.of_step("cnn", (), jnp.ones(1)) == {}
+
+
 def test_a_program_that_carries_a_state_goes_on_from_it() -> None:
     program = Program(lambda state, by: (state + by, None), (jnp.zeros(3), jnp.ones(3)), True)
     compiled = program.compile()
@@ -211,7 +246,7 @@ def test_a_file_that_the_benchmark_did_not_write_is_refused(tmp_path: Path, cont
 
 KEYS = {
     *("name", "kind", "size", "dtype", "peer", "time_ratio", "memory_ratio", "compile_ratio"),
-    *("error_ratio", "torch_time_ratio", "limit_share", "seconds"),
+    *("error_ratio", "torch_time_ratio", "limit_share", "seconds", "products_ratio"),
 }
 
 
@@ -232,7 +267,9 @@ def test_bench_measures_prints_writes_draws_and_compares(manual_bp_command, tiny
             assert 0 < measured[key] < math.inf
         if measured["kind"] == "model":
             assert measured["error_ratio"] is None
+            assert 0 < measured["products_ratio"] < math.inf
         else:
+            assert measured["products_ratio"] is None
             assert 0.1 < measured["error_ratio"] < 10
     assert result["geometric_means"]["float32"]["op"]["error_ratio"] > 0.1
     assert result["geometric_means"]["float32"]["all"]["rows"] == 3

@@ -124,6 +124,7 @@ def test_the_page_has_a_column_and_a_dash_where_there_is_no_figure() -> None:
         "time_ratio_quartiles": [0.4, 0.6],
         "seconds": 1e-3,
         "limit_share": 0.5,
+        "products_ratio": None,
         **means,
     }
 

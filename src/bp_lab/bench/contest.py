@@ -25,12 +25,14 @@ class Contest:
       peers: what is differentiated by JAX, by the name of what it is written with.
       torch: what makes PyTorch's side; None where there is none.
       error_ratio: of the name of a peer, our rounding error over its; None where it is not known.
+      products: the forms of nothing but the matrix products; none where they are not known.
     """
 
     ours: Program
     peers: Mapping[str, Program]
     torch: Callable[[], Side] | None = None
     error_ratio: Callable[[str], float | None] | None = None
+    products: Mapping[str, Program] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,13 @@ def measured(subject: Subject, settings: Settings, notes: Notes) -> Row:
     product_flops = contest.ours.product_flops()
     beside: dict[str, Any] = {}
     if contest.peers:
-        name, other = _fastest_form(contest)
+        name, other = _fastest_form(contest.peers)
         product_flops = min(product_flops, contest.peers[name].product_flops())
         beside = {"peer": name, **_beside_peer(ours, other, contest, name, settings)}
+        if contest.products:
+            _, products = _fastest_form(contest.products)
+            times = measure.in_turn(products, other, settings.budget)
+            beside["products_ratio"] = Spread.of(times).middle
         if settings.accuracy and contest.error_ratio is not None:
             beside["error_ratio"] = contest.error_ratio(name)
     else:
@@ -116,9 +122,9 @@ def measured(subject: Subject, settings: Settings, notes: Notes) -> Row:
     )
 
 
-def _fastest_form(contest: Contest) -> tuple[str, Compiled]:
-    """Return the name and the compiled program of the fastest form of the peer."""
-    forms = {name: program.compile() for name, program in contest.peers.items()}
+def _fastest_form(programs: Mapping[str, Program]) -> tuple[str, Compiled]:
+    """Return the name of the fastest program, compiled."""
+    forms = {name: program.compile() for name, program in programs.items()}
     name = measure.fastest(forms, FORM_ROUNDS)
     return name, forms[name]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import manual_bp
-from bp_lab.bench import torch_side
+from bp_lab.bench import products, torch_side
 from bp_lab.bench.contest import Contest, Subject
 from bp_lab.bench.peers import models as peers
 from bp_lab.bench.program import Program
@@ -100,6 +100,7 @@ def _preparation(model: Model) -> Callable[[], Contest]:
                 if form.installed
             },
             _torch(model),
+            products=products.of_step(model.config.model, model.initial()[0], model.data()[0]),
         )
 
     return prepare

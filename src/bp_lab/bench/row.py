@@ -31,6 +31,8 @@ class Row:
       compile_ratio: of the seconds to trace, lower and compile; median of ratios as well.
       torch_time_ratio: as `time_ratio`, to PyTorch eager.
       torch_time_ratio_quartiles: of those ratios.
+      products_ratio: of the matrix products of the step alone, in their fastest form, to the peer's
+        whole step, as `time_ratio`; of the models of `products`.
       limit_share: `floor_seconds` over `seconds`.
       seconds: median of ours.
       peer_seconds: median of the peer's.
@@ -71,6 +73,7 @@ class Row:
     torch_time_ratio: float | None = None
     torch_time_ratio_quartiles: tuple[float, float] | None = None
     torch_seconds: float | None = None
+    products_ratio: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as plain data, ready for JSON."""

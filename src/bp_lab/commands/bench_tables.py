@@ -14,7 +14,7 @@ from bp_lab.bench.contest import Notes
 from bp_lab.bench.row import Row, geometric_means, shown
 
 WIDTH = 120  # characters, where it is not a terminal that is written to
-HEADS = ("time", "quartiles", "memory", "error", "compile", "ms", "limit", "torch")
+HEADS = ("time", "quartiles", "memory", "error", "compile", "ms", "limit", "products", "torch")
 
 
 def plain(text: str) -> str:
@@ -31,7 +31,8 @@ def show(rows: Sequence[Row], notes: Notes, console: Console) -> None:
     console.print(
         "Time, memory and compile: ours to jax.grad's; error: our rounding errors to its, both to "
         "the float64 truth; torch: our time to PyTorch eager's; all are below 1 where ours is "
-        "better. Limit: what a matrix product and a copy would need of our time.",
+        "better. Limit: what a matrix product and a copy would need of our time. Products: what "
+        "the matrix products of the step alone need of jax.grad's whole step.",
         soft_wrap=True,
     )
 
@@ -76,6 +77,7 @@ def _table(rows: Sequence[Row], dtype: str, means: Mapping[str, Mapping[str, Any
             shown(row.compile_ratio),
             f"{1e3 * row.seconds:.3g}",
             f"{100 * row.limit_share:.0f} %",
+            shown(row.products_ratio),
             shown(row.torch_time_ratio),
         )
     table.add_section()
@@ -90,6 +92,7 @@ def _table(rows: Sequence[Row], dtype: str, means: Mapping[str, Mapping[str, Any
                 shown(mean["memory_ratio"]),
                 shown(mean["error_ratio"]),
                 shown(mean["compile_ratio"]),
+                "",
                 "",
                 "",
                 shown(mean["torch_time_ratio"]),
