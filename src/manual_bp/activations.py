@@ -22,9 +22,7 @@ Derive   du = dy ⊙ f'(u), as `elementwise` derives; what remains is f', of u. 
   quick gelu   y = u σ(βu), β = 1.702;  y' = σ(βu) + β u σ'(βu)
   tanh gelu    y = ½u (1 + tanh v) = u σ(2v), v = √(2/π) (u + a u³), a = 0.044715;
                y' = σ(2v) + 2u σ'(2v) v',  v' = √(2/π) (1 + 3a u²)
-  gelu         y = u Φ(u);  y' = Φ(u) + u φ(u), φ(u) = Φ'(u) = e^(−u²/2)/√(2π). Of v = |u| and
-               Mills' ratio m(v) = Φ(−v)/φ(v), which keeps its digits: y = max(u, 0) − v φ(v) m(v);
-               with s = φ(v) (m(v) − v), y' = s for u < 0, 1 − s for u ≥ 0
+  gelu         y = u Φ(u);  y' = Φ(u) + u φ(u), φ(u) = Φ'(u) = e^(−u²/2)/√(2π), both by `normal`
   mish         y = u t, t = tanh ln(1+e^u) = n (n+2)/d, with n = e^u and d = n² + 2n + 2;
                y' = t + u t',  t' = 4n (n+1)/d²;  for u ≥ 0 both are expanded by e^(−2u)
   softsign     y = u/(1+|u|);  y' = (1 + |u| − |u|)/(1+|u|)² = 1/(1+|u|)²
@@ -66,7 +64,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from manual_bp import elementary, logistic
+from manual_bp import elementary, logistic, normal
 from manual_bp.elementwise import Elementwise, as_kept, keep_u, widened
 
 
@@ -257,27 +255,12 @@ gelu_tanh = Elementwise(
 )
 
 
-def _normal_pdf(u: jax.Array) -> jax.Array:
-    return jnp.exp(-(u * u) / 2) / math.sqrt(2 * math.pi)
-
-
-def _gelu(u: jax.Array) -> jax.Array:
-    v = jnp.abs(u)
-    return jnp.maximum(u, 0) - v * _normal_pdf(v) * elementary.mills(v)
-
-
-def _gelu_slope(u: jax.Array) -> jax.Array:
-    v = jnp.abs(u)
-    s, below = _normal_pdf(v) * (elementary.mills(v) - v), u < 0
-    return jnp.where(below, 0, 1) + jnp.where(below, s, -s)
-
-
 gelu = Elementwise(
     name="gelu",
     formula="y = u Φ(u);  y' = Φ(u) + u φ(u)",
-    value=_gelu,
+    value=normal.weighted,
     keep=keep_u,
-    slope=partial(widened, _gelu_slope),
+    slope=partial(widened, normal.weighted_slope),
 )
 
 

@@ -87,11 +87,6 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "e, above = jnp.exp(-jnp.abs(u)), u > 0",
             "At u = 0 both expansions are the same, as e^(−2u) is 1.",
         ),
-        (
-            "s, below = _normal_pdf(v) * (elementary.mills(v) - v), u < 0",
-            "s, below = _normal_pdf(v) * (elementary.mills(v) - v), u <= 0",
-            "At u = 0 s is ½, and so is 1 − s.",
-        ),
     ),
     "attention/dot_product_attention.py": (
         *(
@@ -246,6 +241,13 @@ _BY_FILE: Mapping[str, tuple[tuple[str, str, str], ...]] = {
             "place = depth - 1 - number",
             "place = -1 - number",
             "A place below 0 counts from the last.",
+        ),
+    ),
+    "normal.py": (
+        (
+            "s, below = density(v) * (mills(v) - v), u < 0",
+            "s, below = density(v) * (mills(v) - v), u <= 0",
+            "At u = 0 s is ½, and so is 1 − s.",
         ),
     ),
     "op.py": (
